@@ -1,0 +1,252 @@
+"""What comes back: an estimate with its error, and the solved inner problem it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, NamedTuple
+
+import torch
+from scipy.special import ndtri
+from torch import Tensor
+
+from divkit.measure import Measure
+
+__all__ = ["Bias", "ConvergenceWarning", "Estimate", "Solution", "Status", "Terms"]
+
+
+class ConvergenceWarning(UserWarning):
+    """The inner problem was not solved to its stated tolerance."""
+
+
+class Status(Enum):
+    """How the inner problem ended; the values are sentences."""
+
+    CONVERGED = "solved to the stated tolerance"
+    MAX_STEPS = "stopped at the step limit before the stated tolerance was reached"
+    NONFINITE = "stopped because a value was not finite; the last finite state was kept"
+    STALLED = "stopped where rounding allows no further progress"
+
+
+class Bias(Enum):
+    """The sign of the estimator's systematic error."""
+
+    NONE = "unbiased"
+    BELOW = "a lower bound in expectation"
+    ABOVE = "above in expectation"
+    UNKNOWN = "biased, sign unknown"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solved inner problem: `state` holds tensors and numbers only, `error` is measured, not promised.
+
+    `lower` and `upper` bracket the sample problem's value (its dual and primal values) where the problem has both.
+    """
+
+    state: Mapping[str, Any] = field(default_factory=dict)
+    status: Status = Status.CONVERGED
+    steps: int = 0
+    error: float = 0.0
+    lower: float | None = None
+    upper: float | None = None
+
+    @property
+    def converged(self) -> bool:
+        return self.status is Status.CONVERGED
+
+
+class Terms(NamedTuple):
+    """One number per sample, such that the value is Σ wᵢ xᵢ + Σ vⱼ yⱼ."""
+
+    x: Tensor  # (n,)
+    y: Tensor  # (m,)
+    variance: float = 0.0  # of what is not a sample: projections, random features
+    second_order: float = 0.0  # variance of a U-statistic's second-order term: all there is at P = Q
+    notes: Mapping[str, Any] = {}
+
+    def value(self, x: Measure, y: Measure) -> Tensor:
+        return x.mean(self.x) + y.mean(self.y)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    r"""A divergence estimate: the value with its standard error, bias and proof that the inner problem was solved.
+
+    The standard error comes from the influence values `a`, `b`:
+    :math:`\sum w_i^2 (a_i - \bar a)^2 \, n_e/(n_e - 1)` plus the same for `b`, with :math:`n_e = 1/\sum w_i^2`. It is
+    sampling noise, not bias. For U-statistics, whose plug-in first-order variance is too large by the second-order one
+    :math:`V_2` and vanishes at P = Q, it is :math:`\max(V_1 - V_2, V_2)`.
+    """
+
+    name: str
+    value: float
+    stderr: float
+    n: int
+    m: int
+    bias: Bias
+    solution: Solution
+    settings: Mapping[str, Any]
+    notes: Mapping[str, Any]
+    influence: tuple[Tensor, Tensor] = field(repr=False)
+    scores: tuple[tuple[tuple[float, ...], Tensor], ...] = field(repr=False, default=())  # (which sample, wᵢ(aᵢ − ā))
+    variance: float = 0.0
+    second_order: float = 0.0
+    exponent: float = 1.0
+    base: Estimate | None = field(repr=False, default=None)  # of which this is a root
+
+    @classmethod
+    def of(
+        cls, name: str, x: Measure, y: Measure, terms: Terms, solution: Solution, *, bias: Bias, settings: Mapping[str, Any]
+    ) -> Estimate:
+        """Assemble value and standard error from `terms`."""
+        scores = ((_fingerprint(x), _scores(x, terms.x)), (_fingerprint(y), _scores(y, terms.y)))
+        stderr = _stderr(scores, terms.variance, terms.second_order)
+        notes = dict(terms.notes)
+        if x.mass != y.mass:
+            notes["mass"] = f"the weights sum to {x.mass:g} and {y.mass:g}; both were normalised to one"
+        if min(x.n, y.n) < 2:
+            stderr = math.nan
+            notes["stderr"] = f"no standard error from {min(x.n, y.n)} sample(s); a minimum of 2 on each side is required"
+        return cls(
+            name=name,
+            value=float(terms.value(x, y)),
+            stderr=stderr,
+            n=x.n,
+            m=y.n,
+            bias=bias,
+            solution=solution,
+            settings=settings,
+            notes=notes,
+            influence=(terms.x, terms.y),
+            scores=scores,
+            variance=float(terms.variance),
+            second_order=float(terms.second_order),
+        )
+
+    @property
+    def converged(self) -> bool:
+        """Whether the inner problem was solved to its tolerance."""
+        return self.solution.converged
+
+    def ci(self, level: float = 0.95) -> tuple[float, float]:
+        r"""The central confidence interval of the estimator's expectation.
+
+        Normal, :math:`V \pm z s`. Where a second-order variance :math:`V_2` is known, the variance grows with the expectation
+        E from :math:`V_2` at E = 0, and :math:`(V - E)^2 \le z^2(\kappa E + V_2)` is solved for E.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must lie strictly between 0 and 1; got {level}.")
+        if self.base is not None:
+            low, high = self.base.ci(level)
+            return _root(low, self.exponent), _root(high, self.exponent)
+        z = float(ndtri(0.5 + level / 2))
+        if not self.second_order > 0:
+            return self.value - z * self.stderr, self.value + z * self.stderr
+        first = _first_order(self.scores)
+        kappa = max(first - self.second_order, 0.0) / (max(self.value, 0.0) + math.sqrt(self.second_order))
+        middle = self.value + z**2 * kappa / 2
+        rest = self.variance + self.second_order
+        half = math.sqrt(max(middle**2 - self.value**2 + z**2 * rest, 0.0))
+        return middle - half, middle + half
+
+    def root(self, p: float = 2.0) -> Estimate:
+        """The estimate of value^(1/p): interval endpoints mapped, below zero clipped at 0, stderr by the delta method."""
+        if not p >= 1:
+            raise ValueError(f"p must be at least 1; got {p}.")
+        value = _root(self.value, p)
+        slope = value ** (1 - p) / p if value > 0 else math.nan
+        return replace(
+            self,
+            name=f"{self.name}^(1/{p:g})",
+            value=value,
+            stderr=self.stderr * slope,
+            bias=self.bias if self.bias in (Bias.BELOW, Bias.ABOVE) else Bias.UNKNOWN,
+            scores=tuple((key, score * slope) for key, score in self.scores),
+            variance=self.variance * slope**2,
+            second_order=self.second_order * slope**2,
+            exponent=p,
+            base=self,
+        )
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """The difference of two estimates, whose shared samples are recognised and accounted for in its error."""
+        if not isinstance(other, Estimate):
+            return NotImplemented
+        scores = (*self.scores, *((key, -score) for key, score in other.scores))
+        variance, second = self.variance + other.variance, self.second_order + other.second_order
+        stderr = _stderr(scores, variance, second)
+        return replace(
+            self,
+            name=f"{self.name} − {other.name}",
+            value=self.value - other.value,
+            stderr=stderr,
+            bias=Bias.NONE if self.bias is other.bias is Bias.NONE else Bias.UNKNOWN,
+            solution=self.solution if not self.converged else other.solution,
+            notes={},
+            scores=scores,
+            variance=stderr**2 - _first_order(scores),  # a difference has no sign: its interval is the normal one
+            second_order=0.0,
+            exponent=1.0,
+            base=None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the influence values, ready for JSON: numbers that are not finite become None."""
+        low, high = self.ci()
+        return {
+            "name": self.name,
+            "value": _finite(self.value),
+            "stderr": _finite(self.stderr),
+            "ci": [_finite(low), _finite(high)],
+            "bias": self.bias.value,
+            "converged": self.converged,
+            "status": self.solution.status.value,
+            "steps": self.solution.steps,
+            "error": _finite(self.solution.error),
+            "lower": _finite(self.solution.lower),
+            "upper": _finite(self.solution.upper),
+            "n": self.n,
+            "m": self.m,
+            "settings": dict(self.settings),
+            "notes": {key: _finite(note) if isinstance(note, float) else note for key, note in self.notes.items()},
+        }
+
+
+def _scores(measure: Measure, values: Tensor) -> Tensor:  # -> (n,), wᵢ(aᵢ − ā) √(nₑ/(nₑ−1))
+    values = values.detach().double()
+    effective = measure.effective
+    correction = math.sqrt(effective / (effective - 1)) if effective > 1 else math.nan
+    return measure.weights.detach().double() * (values - measure.mean(values).detach()) * correction
+
+
+def _first_order(scores: tuple[tuple[tuple[float, ...], Tensor], ...]) -> float:
+    """First-order variance: a sample that contributes in several places does so with one total per row."""
+    merged: dict[tuple[float, ...], Tensor] = {}
+    for key, score in scores:
+        merged[key] = merged[key] + score if key in merged else score
+    return sum(float(total.square().sum()) for total in merged.values())
+
+
+def _stderr(scores: tuple[tuple[tuple[float, ...], Tensor], ...], variance: float, second_order: float) -> float:
+    first = _first_order(scores)
+    return math.sqrt(max(first - second_order, second_order) + variance)
+
+
+def _fingerprint(measure: Measure) -> tuple[float, ...]:
+    """Recognise a sample that two estimates share."""
+    rows = measure.flat.detach()
+    mix = torch.linspace(1.0, 2.0, rows.shape[1], dtype=rows.dtype, device=rows.device)
+    column = (rows @ mix).double()
+    order = torch.linspace(1.0, 2.0, len(column), dtype=torch.float64, device=rows.device)
+    return measure.n, float(column @ order), float(measure.weights.detach().double() @ order)
+
+
+def _root(value: float, p: float) -> float:
+    return value if math.isnan(value) else max(value, 0.0) ** (1 / p)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

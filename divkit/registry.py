@@ -1,0 +1,125 @@
+"""The door for names: strings become divergences here and nowhere else."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import warnings
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from divkit.divergence import Divergence
+
+__all__ = ["get", "names", "register"]
+
+Factory = Callable[..., "Divergence"]
+
+_FACTORIES: dict[str, Factory] = {}
+_FAMILIES = ("divkit.fdiv", "divkit.transport", "divkit.kernel", "divkit.critic")
+_loaded: list[bool] = []
+
+
+def register(name: str, factory: Factory) -> None:
+    """Make `get(name, **fields)` call ``factory(**fields)``.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import divkit as dk
+    >>> dk.register("energy-v", lambda **fields: replace(dk.get("energy", **fields), unbiased=False))
+    >>> dk.get("energy-v").unbiased
+    False
+    """
+    if name in _FACTORIES:
+        raise ValueError(f"the name {name!r} is registered already; choose another.")
+    _FACTORIES[name] = factory
+
+
+def names() -> tuple[str, ...]:
+    """All registered names.
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> "energy" in dk.names()
+    True
+    """
+    _load()
+    return tuple(_FACTORIES)
+
+
+def get(name: str, **fields: Any) -> Divergence:
+    """The divergence of a registered name, its fields set by keyword.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`; fields may follow a colon as on the command line, ``"alpha:order=.5,…"``.
+    **fields
+        What the divergence lets one set.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or field, or a value out of range.
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> dk.get("w2", gap=1e-4) == dk.get("w2:gap=1e-4")
+    True
+    """
+    _load()
+    if not isinstance(name, str):
+        raise TypeError(f"a divergence is named by a string such as 'energy'; got {type(name).__name__}.")
+    head, _, options = name.partition(":")
+    if head not in _FACTORIES:
+        close = difflib.get_close_matches(head, _FACTORIES, 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(_FACTORIES)}."
+        raise ValueError(f"unknown divergence {head!r}; {hint}")
+    try:
+        return _FACTORIES[head](**_options(options, name), **fields)
+    except TypeError as error:
+        raise ValueError(f"divergence {head!r}: {error}") from error
+
+
+def _options(text: str, name: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"in {name!r} the option {item!r} has no value; write NAME:key=value,key=value.")
+        options[key.strip()] = _literal(value.strip())
+    return options
+
+
+def _literal(text: str) -> Any:
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False, "none": None}[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise ValueError(f"option value {text!r} is neither a number, true, false nor none.")
+
+
+def _load() -> None:
+    """Import the families, then other packages' entry points in the group ``divkit.divergences``."""
+    if _loaded:
+        return
+    _loaded.append(True)
+    for family in _FAMILIES:
+        importlib.import_module(family)
+    for point in entry_points(group="divkit.divergences"):
+        try:
+            point.load()
+        except Exception as error:  # a broken plug-in must not take the others along
+            warnings.warn(f"the plug-in {point.name!r} could not be loaded: {error!r}.", stacklevel=3)
