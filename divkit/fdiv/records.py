@@ -1,0 +1,203 @@
+"""What an f-divergence is to divkit: one record of data, from which every estimator takes the parts it needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+__all__ = ["FDivergence", "Formulas", "Function", "Interval", "Pair"]
+
+Function: TypeAlias = Callable[[Tensor], Tensor]  # elementwise: any shape in, the same shape out
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval of the real line, each end open unless closed.
+
+    >>> interval = Interval(upper=1.0, upper_closed=True)
+    >>> str(interval), interval.contains(torch.tensor([0.0, 1.0, 2.0])).tolist()
+    ('(-∞, 1]', [True, True, False])
+    """
+
+    lower: float = -math.inf
+    upper: float = math.inf
+    lower_closed: bool = False
+    upper_closed: bool = False
+
+    def contains(self, t: Tensor) -> Tensor:
+        """Which of the numbers lie inside, elementwise."""
+        above = t >= self.lower if self.lower_closed else t > self.lower
+        below = t <= self.upper if self.upper_closed else t < self.upper
+        return above & below
+
+    def __str__(self) -> str:
+        left, right = "[" if self.lower_closed else "(", "]" if self.upper_closed else ")"
+        return f"{left}{_number(self.lower)}, {_number(self.upper)}{right}"
+
+
+class Pair(NamedTuple):
+    """The two functions of a variational bound E_P a(v) − E_Q b(v) in a critic's logit v ≈ log p/q."""
+
+    a: Function
+    b: Function
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """A record's formulas as plain text, for `divkit list --formulas` and the documentation."""
+
+    integral: str
+    generator: str
+    maximiser: str  # T* = f'(u)
+    conjugate: str
+    domain: str
+    activation: str
+
+
+@dataclass(frozen=True)
+class FDivergence:
+    """One f-divergence D(P‖Q) = ∫ q f(p/q), f convex, with all that its variational bound E_P T − E_Q f*(T) needs; nats.
+
+    A critic's logit v ≈ log p/q enters by the canonical pair a(v) = f'(eᵛ), b(v) = f*(f'(eᵛ)) = eᵛ f'(eᵛ) − f(eᵛ):
+    E_P a(v) − E_Q b(v) ≤ D for every v, with equality at v = log p/q whichever f. Both functions increase. All functions act
+    elementwise, keep dtype and device, and are differentiable. Source: Nguyen, Wainwright, Jordan (2010); Nowozin, Cseke,
+    Tomioka (2016).
+
+    Attributes
+    ----------
+    name : str
+        As in the registry, with its parameter.
+    f : Function
+        The generator f(u) at u = p/q ≥ 0.
+    a, b : Function
+        The canonical pair of a logit; accepts ±inf and gives the limits.
+    finite_conjugate : Function
+        f*(t) for t inside `domain`; call `conjugate`, which is +inf outside.
+    domain : Interval
+        Where f* is finite.
+    activation : Function
+        g_f, increasing from ℝ into `domain`: T = g_f(v) is the f-GAN paper's parametrisation of the bound.
+    slope_at_one : float
+        f'(1).
+    supremum : float
+        The value at mutually singular P and Q, f(0) + f'(∞); nothing is larger.
+    minimum : float
+        f(1), the value at P = Q: 0 but for `gan`.
+    surrogate : Pair or None
+        What a model descends where a and b have no gradient, as in `tv`; see `smooth`.
+    reach : float
+        Beyond |v| = reach a and b are not computed accurately in any dtype: finite for a user's own generator only.
+    formulas : Formulas
+    source : str
+        Authors and year.
+
+    Examples
+    --------
+    >>> from divkit.fdiv.table import KL
+    >>> v = torch.tensor([0.5, 1.5])
+    >>> KL.a(v).tolist(), KL.conjugate(KL.a(v)).allclose(KL.b(v))
+    ([1.5, 2.5], True)
+    """
+
+    name: str
+    f: Function = field(repr=False)
+    a: Function = field(repr=False)
+    b: Function = field(repr=False)
+    finite_conjugate: Function = field(repr=False)
+    domain: Interval
+    activation: Function = field(repr=False)
+    slope_at_one: float
+    supremum: float
+    formulas: Formulas = field(repr=False)
+    source: str = field(repr=False)
+    minimum: float = 0.0
+    surrogate: Pair | None = field(default=None, repr=False)
+    reach: float = math.inf
+
+    def derivative(self, u: Tensor) -> Tensor:
+        """f'(u) = a(log u), u ≥ 0: the maximiser T* of the bound at u = p/q.
+
+        >>> from divkit.fdiv.table import PEARSON
+        >>> PEARSON.derivative(torch.tensor([0.0, 1.0])).tolist()
+        [-2.0, 0.0]
+        """
+        return self.a(torch.log(u))
+
+    def conjugate(self, t: Tensor) -> Tensor:
+        """f*(t) = sup_u {ut − f(u)} over u ≥ 0, +inf outside the domain (where its gradient is 0).
+
+        >>> from divkit.fdiv.table import GAN
+        >>> GAN.conjugate(torch.tensor([-1.0, 1.0])).tolist()
+        [0.4586751461029053, inf]
+        """
+        inside = self.domain.contains(t)
+        safe = torch.where(inside, t, torch.full_like(t, self.slope_at_one))
+        return torch.where(inside, self.finite_conjugate(safe), torch.full_like(t, math.inf))
+
+    @property
+    def smooth(self) -> Pair:
+        """The pair that a model descends: (a, b) unless the record has a surrogate.
+
+        >>> from divkit.fdiv.table import TV
+        >>> float(TV.a(torch.tensor(2.0))), round(float(TV.smooth.a(torch.tensor(2.0))), 4)
+        (0.5, 0.482)
+        """
+        return self.surrogate or Pair(self.a, self.b)
+
+    def limit(self, dtype: torch.dtype) -> float:
+        """The largest |v| at which a and b, their slopes and sums of a thousand of them are representable; inf if all are.
+
+        Clip logits there and count them: any logit gives a valid bound.
+
+        >>> from divkit.fdiv.table import JS, PEARSON
+        >>> round(PEARSON.limit(torch.float32), 1), JS.limit(torch.float32)
+        (40.9, inf)
+        """
+        return _limit(self, dtype)
+
+    def span(self, clip: float = math.inf) -> tuple[float, float]:
+        """Lengths of the ranges of a and b on |v| ≤ clip, as finite-sample bounds on their means need them.
+
+        >>> from divkit.fdiv.table import LE_CAM
+        >>> LE_CAM.span()
+        (4.0, 4.0)
+        """
+        ends = torch.tensor([-clip, clip], dtype=torch.float64)
+        a, b = self.a(ends), self.b(ends)
+        return float(a[1] - a[0]), float(b[1] - b[0])
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a and b are bounded without any clipping: then finite-sample bounds hold for every critic."""
+        return all(map(math.isfinite, self.span()))
+
+
+_FAR = 1e4  # no dtype holds e^10000: a pair representable there grows slower than any exponential
+_ROOM = 2.0**10  # for slopes and sums
+
+
+@lru_cache(maxsize=256)
+def _limit(record: FDivergence, dtype: torch.dtype) -> float:
+    largest = torch.finfo(dtype).max / _ROOM
+
+    def representable(v: float) -> bool:
+        ends = torch.tensor([-v, v], dtype=torch.float64)
+        return bool((torch.cat([record.a(ends), record.b(ends)]).abs() <= largest).all())
+
+    low, high = 0.0, _FAR
+    if representable(high):
+        return record.reach
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if representable(middle) else (low, middle)
+    return min(low, record.reach)
+
+
+def _number(value: float) -> str:
+    return ("-∞" if value < 0 else "∞") if math.isinf(value) else f"{value:.6g}"
