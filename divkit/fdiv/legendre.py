@@ -79,9 +79,7 @@ def perspective(record: FDivergence) -> FDivergence:
         finite_conjugate=legendre(pair, record.reach),
         domain=domain,
         activation=smooth.a,
-        slope_at_one=record.minimum - record.slope_at_one,
         supremum=record.supremum,
-        minimum=record.minimum,
         surrogate=smooth if record.surrogate else None,
         reach=record.reach,
         formulas=Formulas(
@@ -137,7 +135,6 @@ def from_generator(f: Function, name: str) -> FDivergence:
         finite_conjugate=legendre(pair, reach),
         domain=domain,
         activation=pair.a,
-        slope_at_one=float(pair.a(torch.zeros((), dtype=torch.float64))),
         supremum=domain.upper + _settled(f(torch.exp(-far))),
         reach=reach,
         formulas=Formulas("∫ q f(p/q)", "f(u)", "f'(u)", "sup_u {ut − f(u)}", str(domain), "f'(eᵛ)"),

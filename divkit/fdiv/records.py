@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -83,12 +83,8 @@ class FDivergence:
         Where f* is finite.
     activation : Function
         g_f, increasing from ℝ into `domain`: T = g_f(v) is the f-GAN paper's parametrisation of the bound.
-    slope_at_one : float
-        f'(1).
     supremum : float
         The value at mutually singular P and Q, f(0) + f'(∞); nothing is larger.
-    minimum : float
-        f(1), the value at P = Q: 0 but for `gan`.
     surrogate : Pair or None
         What a model descends where a and b have no gradient, as in `tv`; see `smooth`.
     reach : float
@@ -112,11 +108,9 @@ class FDivergence:
     finite_conjugate: Function = field(repr=False)
     domain: Interval
     activation: Function = field(repr=False)
-    slope_at_one: float
     supremum: float
     formulas: Formulas = field(repr=False)
     source: str = field(repr=False)
-    minimum: float = 0.0
     surrogate: Pair | None = field(default=None, repr=False)
     reach: float = math.inf
 
@@ -140,13 +134,23 @@ class FDivergence:
         safe = torch.where(inside, t, torch.full_like(t, self.slope_at_one))
         return torch.where(inside, self.finite_conjugate(safe), torch.full_like(t, math.inf))
 
+    @cached_property
+    def slope_at_one(self) -> float:
+        """f'(1) = a(0): the mean of T* under P and under Q when P = Q."""
+        return float(self.a(torch.zeros((), dtype=torch.float64)))
+
+    @cached_property
+    def minimum(self) -> float:
+        """f(1) = a(0) − b(0), the value at P = Q: 0 but for `gan`, where it is −log 4."""
+        return self.slope_at_one - float(self.b(torch.zeros((), dtype=torch.float64)))
+
     @property
     def smooth(self) -> Pair:
         """The pair that a model descends: (a, b) unless the record has a surrogate.
 
         >>> from divkit.fdiv.table import TV
-        >>> float(TV.a(torch.tensor(2.0))), round(float(TV.smooth.a(torch.tensor(2.0))), 4)
-        (0.5, 0.482)
+        >>> round(float(TV.smooth.a(torch.tensor(2.0))), 4)  # TV.a is ½ sgn v
+        0.482
         """
         return self.surrogate or Pair(self.a, self.b)
 

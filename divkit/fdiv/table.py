@@ -1,4 +1,4 @@
-"""The f-divergences without a parameter, one record each, and `TABLE`, which holds them by name.
+"""`TABLE`, the f-divergences without a parameter by name; the makers of the others are imported beside them.
 
 >>> from divkit.fdiv.table import KL, TABLE
 >>> TABLE["kl"] is KL, KL.formulas.generator
@@ -14,8 +14,9 @@ from types import MappingProxyType
 
 import torch
 
-from divkit.fdiv.families import alpha, relative_pearson, skew_kl, weighted_js
 from divkit.fdiv.legendre import from_generator, perspective
+from divkit.fdiv.mixtures import relative_pearson, skew_kl, weighted_js
+from divkit.fdiv.power import KL, NEYMAN, PEARSON, REVERSE_KL, SQUARED_HELLINGER, alpha
 from divkit.fdiv.records import FDivergence, Formulas, Interval, Pair
 from divkit.fdiv.special import log_mixture, log_wright_omega, softplus
 
@@ -42,76 +43,6 @@ __all__ = [
     "weighted_js",
 ]
 
-KL = FDivergence(
-    name="kl",
-    f=lambda u: torch.xlogy(u, u),
-    a=lambda v: 1 + v,
-    b=torch.exp,
-    finite_conjugate=lambda t: torch.exp(t - 1),
-    domain=Interval(),
-    activation=lambda v: v,
-    slope_at_one=1.0,
-    supremum=math.inf,
-    formulas=Formulas("∫ p log(p/q)", "u log u", "1 + log u", "e^{t−1}", "ℝ", "v"),
-    source="Kullback, Leibler (1951)",
-)
-
-REVERSE_KL = FDivergence(
-    name="reverse-kl",
-    f=lambda u: -torch.log(u),
-    a=lambda v: -torch.exp(-v),
-    b=lambda v: v - 1,
-    finite_conjugate=lambda t: -1 - torch.log(-t),
-    domain=Interval(upper=0.0),
-    activation=lambda v: -torch.exp(-v),
-    slope_at_one=-1.0,
-    supremum=math.inf,
-    formulas=Formulas("∫ q log(q/p)", "−log u", "−1/u", "−1 − log(−t)", "t < 0", "−e^{−v}"),
-    source="Kullback, Leibler (1951)",
-)
-
-PEARSON = FDivergence(
-    name="pearson",
-    f=lambda u: (u - 1).square(),
-    a=lambda v: 2 * torch.expm1(v),
-    b=lambda v: torch.expm1(2 * v),
-    finite_conjugate=lambda t: t.clamp(min=-2) * (t.clamp(min=-2) / 4 + 1),
-    domain=Interval(),
-    activation=lambda v: v,
-    slope_at_one=0.0,
-    supremum=math.inf,
-    formulas=Formulas("∫ (p−q)²/q", "(u−1)²", "2(u−1)", "t²/4 + t if t ≥ −2, else −1", "ℝ", "v"),
-    source="Pearson (1900)",
-)
-
-NEYMAN = FDivergence(
-    name="neyman",
-    f=lambda u: (1 - u).square() / u,
-    a=lambda v: -torch.expm1(-2 * v),
-    b=lambda v: -2 * torch.expm1(-v),
-    finite_conjugate=lambda t: 2 * t / (1 + torch.sqrt(1 - t)),
-    domain=Interval(upper=1.0, upper_closed=True),
-    activation=lambda v: -torch.expm1(-v),
-    slope_at_one=0.0,
-    supremum=math.inf,
-    formulas=Formulas("∫ (p−q)²/p", "(1−u)²/u", "1 − u^{−2}", "2 − 2√(1−t)", "t ≤ 1", "1 − e^{−v}"),
-    source="Neyman (1949)",
-)
-
-SQUARED_HELLINGER = FDivergence(
-    name="squared-hellinger",
-    f=lambda u: (torch.sqrt(u) - 1).square(),
-    a=lambda v: -torch.expm1(-v / 2),
-    b=lambda v: torch.expm1(v / 2),
-    finite_conjugate=lambda t: t / (1 - t),
-    domain=Interval(upper=1.0),
-    activation=lambda v: -torch.expm1(-v),
-    slope_at_one=0.0,
-    supremum=2.0,
-    formulas=Formulas("∫ (√p−√q)²", "(√u−1)²", "1 − u^{−½}", "t/(1−t)", "t < 1", "1 − e^{−v}"),
-    source="Hellinger (1909)",
-)
-
 
 def _jeffreys_conjugate(t: torch.Tensor) -> torch.Tensor:
     v = -log_wright_omega(1 - t)  # solves 1 + v − e^{−v} = t
@@ -126,7 +57,6 @@ JEFFREYS = FDivergence(
     finite_conjugate=_jeffreys_conjugate,
     domain=Interval(),
     activation=lambda v: v,
-    slope_at_one=0.0,
     supremum=math.inf,
     formulas=Formulas("∫ (p−q) log(p/q)", "(u−1) log u", "1 + log u − 1/u", "w + 1/w + t − 2, w = W₀(e^{1−t})", "ℝ", "v"),
     source="Jeffreys (1946)",
@@ -154,7 +84,6 @@ FGAN_JS = FDivergence(
     finite_conjugate=lambda t: -torch.log1p(-torch.expm1(t)),
     domain=Interval(upper=math.log(2)),
     activation=lambda v: math.log(2) - softplus(-v),
-    slope_at_one=0.0,
     supremum=2 * math.log(2),
     formulas=Formulas(
         integral="∫ p log(2p/(p+q)) + ∫ q log(2q/(p+q)) = 2 JS",
@@ -175,7 +104,6 @@ GAN = FDivergence(
     finite_conjugate=lambda t: -torch.log(-torch.expm1(t)),
     domain=Interval(upper=0.0),
     activation=lambda v: -softplus(-v),
-    slope_at_one=-math.log(2),
     supremum=0.0,
     formulas=Formulas(
         integral="∫ p log(p/(p+q)) + ∫ q log(q/(p+q)) = 2 JS − log 4",
@@ -186,7 +114,6 @@ GAN = FDivergence(
         activation="−softplus(−v)",
     ),
     source="Goodfellow et al. (2014)",
-    minimum=-math.log(4),
 )
 
 TV = FDivergence(
@@ -197,22 +124,27 @@ TV = FDivergence(
     finite_conjugate=lambda t: t.clamp(min=-0.5),
     domain=Interval(upper=0.5, upper_closed=True),
     activation=lambda v: torch.tanh(v) / 2,
-    slope_at_one=0.0,
     supremum=1.0,
     formulas=Formulas("½ ∫ |p−q|", "½ |u−1|", "½ sgn(u−1)", "max(t, −½)", "t ≤ ½", "½ tanh v"),
     source="Csiszár (1967)",
     surrogate=Pair(lambda v: torch.tanh(v) / 2, lambda v: torch.tanh(v) / 2),
 )
 
+
+def _le_cam_conjugate(t: torch.Tensor) -> torch.Tensor:
+    t = t.clamp(min=-3)
+    root = torch.sqrt(1 - t)
+    return t * (3 - root) / (1 + root)
+
+
 LE_CAM = FDivergence(
     name="le-cam",
     f=lambda u: (u - 1).square() / (u + 1),
     a=lambda v: torch.tanh(v / 2) * (1 + 2 * torch.sigmoid(-v)),
     b=lambda v: torch.tanh(v / 2) * (1 + 2 * torch.sigmoid(v)),
-    finite_conjugate=lambda t: torch.where(t < -3, -1.0, 4 - t - 4 * torch.sqrt(1 - t)),
+    finite_conjugate=_le_cam_conjugate,
     domain=Interval(upper=1.0, upper_closed=True),
     activation=lambda v: -torch.expm1(-v),
-    slope_at_one=0.0,
     supremum=2.0,
     formulas=Formulas(
         integral="∫ (p−q)²/(p+q)",

@@ -1,4 +1,4 @@
-"""The f-divergences with a parameter: each function makes a record, the same object for the same parameter."""
+"""Divergences from a mixture wP + (1 − w)Q: finite for every P and Q. The same weight gives the same record object."""
 
 from __future__ import annotations
 
@@ -11,37 +11,7 @@ from torch import Tensor
 from divkit.fdiv.records import FDivergence, Formulas, Interval
 from divkit.fdiv.special import log_mixture, mixture, softplus, tree
 
-__all__ = ["alpha", "relative_pearson", "skew_kl", "weighted_js"]
-
-
-def alpha(order: float) -> FDivergence:
-    """The α-divergence (∫ p^α q^{1−α} − 1) / (α(α − 1)), dimensionless.
-
-    Order 2 is ½ `pearson`, −1 is ½ `neyman`, ½ is 2 `squared-hellinger`; it tends to `kl` as α → 1, to `reverse-kl` as α → 0.
-    The pair is computed in float64: αv rounded in float32 would already cost a relative 4e-6 at v = 80.
-
-    Parameters
-    ----------
-    order : float
-        α, neither 0 nor 1.
-
-    Raises
-    ------
-    ValueError
-        If the order is 0 or 1, or not finite.
-
-    Notes
-    -----
-    Source: Cressie, Read (1984); Cichocki, Amari (2010).
-
-    Examples
-    --------
-    >>> alpha(2.0).f(torch.tensor([1.0, 3.0])).tolist()
-    [0.0, 2.0]
-    """
-    if not math.isfinite(order) or order in {0, 1}:
-        raise ValueError(f"order must be a finite number other than 0 and 1, got {order}: use 'reverse-kl' for 0, 'kl' for 1")
-    return _alpha(float(order))
+__all__ = ["relative_pearson", "skew_kl", "weighted_js"]
 
 
 def weighted_js(weight: float) -> FDivergence:
@@ -126,36 +96,6 @@ def _checked(weight: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def _alpha(order: float) -> FDivergence:
-    upper = math.inf if order > 1 else 1 / (1 - order)
-
-    def conjugate(t: Tensor) -> Tensor:
-        base = t * (order - 1) + 1
-        return ((base.clamp(min=0) if order > 1 else base).pow(order / (order - 1)) - 1) / order
-
-    return FDivergence(
-        name=f"alpha(order={order})",
-        f=lambda u: (u.pow(order) - 1 - order * (u - 1)) / (order * (order - 1)),
-        a=lambda v: (torch.expm1(v.double() * (order - 1)) / (order - 1)).to(v.dtype),
-        b=lambda v: (torch.expm1(v.double() * order) / order).to(v.dtype),
-        finite_conjugate=conjugate,
-        domain=Interval(upper=upper, upper_closed=order < 0),
-        activation=(lambda v: v) if order > 1 else (lambda v: upper - softplus(-v)),
-        slope_at_one=0.0,
-        supremum=1 / (order * (1 - order)) if 0 < order < 1 else math.inf,
-        formulas=Formulas(
-            integral="(∫ p^α q^{1−α} − 1) / (α(α−1))",
-            generator="(u^α − 1 − α(u−1)) / (α(α−1))",
-            maximiser="(u^{α−1} − 1) / (α−1)",
-            conjugate="(max(t(α−1) + 1, 0)^{α/(α−1)} − 1) / α",
-            domain="t < 1/(1−α) if 0 < α < 1, t ≤ 1/(1−α) if α < 0, ℝ if α > 1",
-            activation="v if α > 1, else 1/(1−α) − softplus(−v)",
-        ),
-        source="Cressie, Read (1984)",
-    )
-
-
-@lru_cache(maxsize=256)
 def _weighted_js(weight: float) -> FDivergence:
     rest, upper = 1 - weight, -weight * math.log(weight)
 
@@ -163,15 +103,17 @@ def _weighted_js(weight: float) -> FDivergence:
         m = rest + weight * u
         return torch.xlogy(weight * u, u / m) - rest * torch.log(m)
 
+    def conjugate(t: Tensor) -> Tensor:
+        return -rest * torch.log1p((-weight / rest * torch.expm1(t / weight)).clamp(min=-1))  # rounding at the domain's end
+
     return FDivergence(
         name=f"weighted-js(weight={weight})",
         f=generator,
         a=lambda v: -weight * log_mixture(rest, -v),
         b=lambda v: rest * log_mixture(weight, v),
-        finite_conjugate=lambda t: -rest * torch.log1p(-weight / rest * torch.expm1(t / weight)),
+        finite_conjugate=conjugate,
         domain=Interval(upper=upper),
         activation=lambda v: upper - softplus(-v),
-        slope_at_one=0.0,
         supremum=upper - rest * math.log(rest),
         formulas=Formulas(
             integral="π ∫ p log(p/m) + (1−π) ∫ q log(q/m), m = πp + (1−π)q",
@@ -200,7 +142,6 @@ def _skew_kl(weight: float) -> FDivergence:
         finite_conjugate=lambda t: rest / weight * tree(t - 1 + math.log(weight)),
         domain=Interval(upper=-math.log(weight), upper_closed=True),
         activation=canonical,
-        slope_at_one=rest,
         supremum=-math.log(weight),
         formulas=Formulas(
             integral="∫ p log(p/m), m = wp + (1−w)q",
@@ -239,7 +180,6 @@ def _relative_pearson(weight: float) -> FDivergence:
         finite_conjugate=conjugate,
         domain=Interval(upper=rest**2 / (2 * weight), upper_closed=True),
         activation=maximiser,
-        slope_at_one=0.0,
         supremum=rest / (2 * weight),
         formulas=Formulas(
             integral="½ ∫ (p/m − 1)² m, m = wp + (1−w)q",
