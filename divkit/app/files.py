@@ -1,0 +1,137 @@
+"""Files become tables or arrays; whatever is wrong with one is said in a line that begins with its path."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from divkit.app.delimited import read_delimited
+from divkit.columns import Table, shown, table
+
+__all__ = ["read"]
+
+KEYS = ("points", "x")  # the arrays to read from an npz of several
+HEADERS: dict[Any, Callable[[IO[bytes]], Any]] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+UNKNOWN_MEMORY = 2**34  # bytes assumed where the system does not tell
+DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, SyntaxError, TypeError, MemoryError)
+
+
+def read(path: Path) -> Table | NDArray[Any]:
+    """Read samples: csv, tsv and parquet give a table, npy and npz an array (n, *event).
+
+    Nothing in a file is executed (no pickles), and nothing is allocated on the word of a header alone.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ValueError
+        In one line, where the path is no readable regular file of a known kind, or its content is damaged, of no known meaning
+        or larger than half of the memory.
+    ImportError
+        For parquet where pyarrow is not installed.
+    """
+    name = str(path) if str(path).isprintable() else repr(str(path))
+    try:
+        return _reader(path)(path)
+    except DAMAGE as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ValueError(f"{name}: {' '.join(reason.split()) or type(error).__name__}") from error
+
+
+def _reader(path: Path) -> Callable[[Path], Table | NDArray[Any]]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise ValueError("no such file.") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise ValueError("is a directory; name a file in it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("is a pipe or a device; save the data to a file first.")
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"the extension {path.suffix!r} is not known; give one of {', '.join(READERS)} (unpacked).")
+    if status.st_size == 0:
+        raise ValueError("is empty (0 bytes).")
+    _refuse_large(status.st_size)
+    return READERS[path.suffix.lower()]
+
+
+def _npy(path: Path) -> NDArray[Any]:
+    with path.open("rb") as file:
+        return _array(file, path.stat().st_size)
+
+
+def _npz(path: Path) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
+        keys = [key for key in KEYS if key in members] or list(members)
+        if not keys or (len(keys) > 1 and keys[0] not in KEYS):
+            raise ValueError(f"holds {len(keys)} arrays ({shown(keys)}); keep one, or call it {' or '.join(map(repr, KEYS))}.")
+        member = members[keys[0]]
+        _refuse_large(member.file_size)
+        with archive.open(member) as file:
+            return _array(file, member.file_size)
+
+
+def _array(file: IO[bytes], size: int) -> NDArray[Any]:  # size: bytes in the file, header included
+    header = HEADERS.get(npy.read_magic(file))
+    if header is None:
+        raise ValueError("holds an array with named fields; save a plain array of numbers.")
+    shape, _, dtype = header(file)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects, which could run code when loaded; save numbers (array.astype(float)).")
+    claimed, held = prod(shape) * dtype.itemsize, size - file.tell()
+    if claimed > held:
+        raise ValueError(f"is truncated or forged: its header claims {claimed} bytes (shape {shape}, {dtype}), {held} follow.")
+    _refuse_large(claimed)
+    file.seek(0)
+    array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return array
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise ImportError("parquet files need pyarrow: pip install 'divkit[io]'") from None
+    try:
+        with ParquetFile(path) as file:
+            rows, columns = file.metadata.num_rows, file.metadata.num_columns
+            if rows == 0:
+                raise ValueError(f"Found array with 0 sample(s) (shape={(0, columns)}) while a minimum of 1 is required.")
+            _refuse_large(rows * columns * np.dtype(float).itemsize)
+            return table(file.read())
+    except ArrowException as error:
+        raise ValueError(f"cannot be read as parquet: {error}") from None
+
+
+def _refuse_large(size: int) -> None:
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on every system
+        memory = UNKNOWN_MEMORY
+    if size > memory // 2:
+        raise ValueError(f"holds {size} bytes, more than half of the memory ({memory} bytes); take a random part of its rows.")
+
+
+READERS: dict[str, Callable[[Path], Table | NDArray[Any]]] = {
+    ".csv": read_delimited,
+    ".tsv": partial(read_delimited, separators=("\t",)),
+    ".parquet": _parquet,
+    ".npy": _npy,
+    ".npz": _npz,
+}
