@@ -8,7 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from divkit.fdiv.records import FDivergence, Formulas, Function, Interval, Pair
+from divkit.fdiv.interval import Interval
+from divkit.fdiv.records import FDivergence, Formulas, Function, Pair
 
 __all__ = ["from_generator", "legendre", "perspective"]
 
@@ -180,14 +181,15 @@ def _check(f: Function) -> None:
         raise ValueError("f must map a tensor to a tensor of the same shape, elementwise")
     if not values.requires_grad:
         raise ValueError("f must be made of differentiable torch operations: its value carries no gradient")
-    slopes, values = _slope(f, u.detach()), values.detach()
+    u, values = u.detach(), values.detach()
+    slopes = _slope(f, u)
     if not (slopes.isfinite() & values.isfinite()).all():
         worst = float(u[~(slopes.isfinite() & values.isfinite())][0])
         raise ValueError(f"f and its derivative must be finite for u in [e^-10, e^10]: they are not at u = {worst:.4g}")
     at_one = float(f(torch.ones((), dtype=torch.float64)))
     if not abs(at_one) <= 1e-9:
         raise ValueError(f"f(1) must be 0, got {at_one:.6g}: subtract it, or a multiple of u − 1, from f")
-    secants = values.diff() / u.detach().diff()
+    secants = values.diff() / u.diff()
     slack = 1e-6 * (1 + secants.abs())
     broken = (secants < slopes[:-1] - slack) | (secants > slopes[1:] + slack)
     if broken.any():

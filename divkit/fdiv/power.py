@@ -8,7 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from divkit.fdiv.records import FDivergence, Formulas, Interval
+from divkit.fdiv.interval import Interval
+from divkit.fdiv.records import FDivergence, Formulas
 from divkit.fdiv.special import softplus
 
 __all__ = ["KL", "NEYMAN", "PEARSON", "REVERSE_KL", "SQUARED_HELLINGER", "alpha"]

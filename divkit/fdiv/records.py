@@ -11,34 +11,11 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["FDivergence", "Formulas", "Function", "Interval", "Pair"]
+from divkit.fdiv.interval import Interval
+
+__all__ = ["FDivergence", "Formulas", "Function", "Pair"]
 
 Function: TypeAlias = Callable[[Tensor], Tensor]  # elementwise: any shape in, the same shape out
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An interval of the real line, each end open unless closed.
-
-    >>> interval = Interval(upper=1.0, upper_closed=True)
-    >>> str(interval), interval.contains(torch.tensor([0.0, 1.0, 2.0])).tolist()
-    ('(-∞, 1]', [True, True, False])
-    """
-
-    lower: float = -math.inf
-    upper: float = math.inf
-    lower_closed: bool = False
-    upper_closed: bool = False
-
-    def contains(self, t: Tensor) -> Tensor:
-        """Which of the numbers lie inside, elementwise."""
-        above = t >= self.lower if self.lower_closed else t > self.lower
-        below = t <= self.upper if self.upper_closed else t < self.upper
-        return above & below
-
-    def __str__(self) -> str:
-        left, right = "[" if self.lower_closed else "(", "]" if self.upper_closed else ")"
-        return f"{left}{_number(self.lower)}, {_number(self.upper)}{right}"
 
 
 class Pair(NamedTuple):
@@ -201,7 +178,3 @@ def _limit(record: FDivergence, dtype: torch.dtype) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if representable(middle) else (low, middle)
     return min(low, record.reach)
-
-
-def _number(value: float) -> str:
-    return ("-∞" if value < 0 else "∞") if math.isinf(value) else f"{value:.6g}"

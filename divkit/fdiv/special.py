@@ -80,5 +80,6 @@ _BRANCH = -1 - 5e-5  # there p = .01, and the series is good to p⁶/40 < 1e-13
 
 def _correction(residual: Tensor, slope: Tensor) -> Tensor:
     """ε of the iteration w ← w (1 + ε): fourth order in the residual z − log w − w; slope = 1 + w."""
-    q = 2 * slope * (slope + 2 / 3 * residual)
-    return residual / slope * (q - residual) / (q - 2 * residual)
+    q = 2 * (slope + 2 / 3 * residual)
+    ratio = residual / slope
+    return ratio * (q - ratio) / (q - 2 * ratio)
