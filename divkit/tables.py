@@ -25,18 +25,14 @@ class Encoded:
     ----------
     x, y : ndarray (n, d), (m, d)
         float64 where they come from tables; arrays keep their dtype and event shape unless they are rescaled.
-    names : tuple of str
-        One per matrix column, such as ``"age"`` or ``"workclass=Private"``.
-    source : tuple of str
-        The table column that each matrix column comes from.
+    names, source : tuple of str
+        One per matrix column: what it is, such as ``"workclass=Private"``, and the table column that it comes from.
     categorical : tuple of str
         The table columns read as categories: two rows that differ in one of them alone have distance 1.
-    scale : str
-        A sentence on the units.
+    scale : str, a sentence
     dropped : tuple of int
         Rows of x and of y that were dropped for missing values.
     notes : tuple of str
-        What the reader of a result should know about the encoding.
     """
 
     x: NDArray[Any]
@@ -50,9 +46,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, eq=False)
-class _Block:
-    """What one table column becomes."""
-
+class _Block:  # what one table column becomes
     source: Column
     values: NDArray[np.float64]  # (n + m, k)
     names: tuple[str, ...]  # k of them
@@ -136,7 +130,7 @@ def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, la
     names = positions(a) if a.ndim == 2 else ()
     notes: list[str] = []
     if scale is not Scale.NONE:
-        if a.ndim > 2:
+        if not names:
             raise ValueError(f"scale={scale.value} needs matrices, got {labels[0]} of shape {a.shape}; use --scale none.")
         pooled = np.concatenate([a, b]).astype(np.float64)
         for j, name in enumerate(names):
@@ -144,7 +138,7 @@ def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, la
             notes.extend(said)
         a, b = pooled[: len(a)], pooled[len(a) :]
     dropped = len(x) - len(a), len(y) - len(b)
-    notes = [*_said(dropped, (len(a), len(b)), labels), *notes]
+    notes = _said(dropped, (len(a), len(b)), labels) + notes
     return Encoded(a, b, names, names, (), scale.sentence, dropped, tuple(notes))
 
 

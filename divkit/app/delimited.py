@@ -50,17 +50,10 @@ class _Layout:
 
 
 def read_delimited(path: Path, separators: tuple[str, ...] = SEPARATORS) -> Table:
-    """Read UTF-8 text, a record per line.
+    """Read UTF-8 text, a record per line, its cells divided by one of the separators.
 
     The separator and the decimal mark are recognised. A first row of numbers alone means that there is no header. A column is
     numbers where every cell is a number or missing (empty, NA, NaN, null), dates where every cell is an ISO date, else words.
-
-    Parameters
-    ----------
-    path : Path
-        A regular file.
-    separators : tuple of str
-        The candidates.
 
     Raises
     ------
@@ -83,18 +76,14 @@ def read_delimited(path: Path, separators: tuple[str, ...] = SEPARATORS) -> Tabl
 
 
 def _layout(path: Path, separators: Sequence[str]) -> _Layout:
-    samples = {}
-    for separator in separators:
-        with suppress(csv.Error):
-            samples[separator] = [cells for _, cells in islice(records(path, separator), SAMPLE)]
-    if not samples:  # reading it again raises the error
-        samples[separators[-1]] = [cells for _, cells in islice(records(path, separators[-1]), SAMPLE)]
-    if not any(samples.values()):
+    samples = {separator: _sample(path, separator) for separator in separators}
+    separator = max(separators, key=lambda s: _fitness(*samples[s]))  # the first of equals
+    rows, error = samples[separator]
+    if error:
+        raise error
+    if not rows:
         raise ValueError("the file holds blank lines only.")
-    regular = [s for s, rows in samples.items() if len(rows[0]) > 1 and len({len(cells) for cells in rows}) == 1]
-    widths = {s: (len(rows[0]), sum(len(cells) for cells in rows)) for s, rows in samples.items()}
-    separator = regular[0] if regular else max(widths, key=widths.__getitem__)
-    first, cells = samples[separator][0], [cell.strip() for row in samples[separator] for cell in row]
+    first, cells = rows[0], [cell.strip() for row in rows for cell in row]
     commas = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell)] if separator != "," else []
     decimal = "," if commas and not any(DECIMAL_POINT.fullmatch(cell) for cell in cells) else "."
     notes = [f"commas read as decimal marks: {commas[0]!r} is {_number(commas[0], ','):g}"] if decimal == "," else []
@@ -111,6 +100,25 @@ def _layout(path: Path, separators: Sequence[str]) -> _Layout:
     return _Layout(path, separator, decimal, names, header, tuple(notes))
 
 
+def _sample(path: Path, separator: str) -> tuple[list[list[str]], csv.Error | None]:
+    """The first rows, and what ended them early."""
+    rows: list[list[str]] = []
+    try:
+        rows.extend(cells for _, cells in islice(records(path, separator), SAMPLE))
+    except csv.Error as error:
+        return rows, error
+    return rows, None
+
+
+def _fitness(rows: list[list[str]], error: csv.Error | None) -> tuple[float, ...]:
+    """How likely a separator is, from what it makes of the file: rows of one width are best, then a wide first row."""
+    widths = [len(cells) for cells in rows]
+    if not error and widths and 1 < widths[0] == min(widths) == max(widths):
+        return (2.0,)
+    first = widths[0] if rows else 1.5  # an error in the first row shows that the separator occurs there
+    return (1.0, first, sum(widths))
+
+
 def _sweep(layout: _Layout, words: dict[int, tuple[int, str]]) -> list[list[NDArray[Any]]]:
     """All columns in pieces: float64, or objects for the columns in `words`, to which newly found ones are added."""
     chunks: list[list[NDArray[Any]]] = [[] for _ in layout.names]
@@ -118,21 +126,27 @@ def _sweep(layout: _Layout, words: dict[int, tuple[int, str]]) -> list[list[NDAr
     while block := list(islice(rows, max(1, BLOCK // len(layout.names)))):
         lines = [line for line, _ in block]
         for j, column in enumerate(zip(*(cells for _, cells in block))):
-            cells = [cell.strip() for cell in column]
             if j not in words:
-                numbers, word = _numbers(cells, lines, layout, layout.names[j])
+                numbers, word = _numbers(column, lines, layout, layout.names[j])
                 if word is None:
-                    chunks[j].append(np.array(numbers))
+                    chunks[j].append(np.asarray(numbers))
                     continue
                 words[j] = word
-            texts = [None if cell in MISSING else sys.intern(cell) for cell in cells]
+            texts = [None if cell in MISSING else sys.intern(cell) for cell in map(str.strip, column)]
             chunks[j].append(np.array(texts, dtype=object))
     return chunks
 
 
-def _numbers(cells: list[str], lines: list[int], layout: _Layout, name: str) -> tuple[list[float], tuple[int, str] | None]:
+def _numbers(
+    column: tuple[str, ...], lines: list[int], layout: _Layout, name: str
+) -> tuple[NDArray[np.float64] | list[float], tuple[int, str] | None]:
+    """Up to the first word, and that word with its line."""
+    with suppress(ValueError):  # the common case, many times faster: plain numbers alone
+        plain = np.fromiter(map(float, column), float, len(column))
+        if layout.decimal == "." and "_" not in "".join(column) and not np.isinf(plain).any():
+            return plain, None
     numbers: list[float] = []
-    for cell, line in zip(cells, lines):
+    for cell, line in zip(map(str.strip, column), lines):
         try:
             number = _number(cell, layout.decimal)
         except ValueError:

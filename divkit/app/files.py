@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -24,7 +24,6 @@ __all__ = ["read"]
 KEYS = ("points", "x")  # the arrays to read from an npz of several
 HEADERS: dict[Any, Callable[[IO[bytes]], Any]] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 UNKNOWN_MEMORY = 2**34  # bytes assumed where the system does not tell
-DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, SyntaxError, TypeError, MemoryError)
 
 
 def read(path: Path) -> Table | NDArray[Any]:
@@ -47,9 +46,12 @@ def read(path: Path) -> Table | NDArray[Any]:
     name = str(path) if str(path).isprintable() else repr(str(path))
     try:
         return _reader(path)(path)
-    except DAMAGE as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ValueError(f"{name}: {' '.join(reason.split()) or type(error).__name__}") from error
+    except OSError as error:
+        raise ValueError(f"{name}: cannot be read ({error.strerror or error}); check the path and its permissions.") from error
+    except ImportError as error:
+        raise ImportError(f"{name}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _reader(path: Path) -> Callable[[Path], Table | NDArray[Any]]:
@@ -75,48 +77,65 @@ def _npy(path: Path) -> NDArray[Any]:
 
 
 def _npz(path: Path) -> NDArray[Any]:
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file:
+        with _sound("npz"):
+            archive = zipfile.ZipFile(file)
         members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
         keys = [key for key in KEYS if key in members] or list(members)
         if not keys or (len(keys) > 1 and keys[0] not in KEYS):
             raise ValueError(f"holds {len(keys)} arrays ({shown(keys)}); keep one, or call it {' or '.join(map(repr, KEYS))}.")
         member = members[keys[0]]
         _refuse_large(member.file_size)
-        with archive.open(member) as file:
-            return _array(file, member.file_size)
+        with _sound("npz"):
+            content = archive.open(member)
+        return _array(content, member.file_size)
 
 
 def _array(file: IO[bytes], size: int) -> NDArray[Any]:  # size: bytes in the file, header included
-    header = HEADERS.get(npy.read_magic(file))
-    if header is None:
+    with _sound("npy"):
+        header = HEADERS.get(npy.read_magic(file))
+        shape, _, dtype = header(file) if header else ((), False, None)  # the third version is for names of fields alone
+    if dtype is None or dtype.names:
         raise ValueError("holds an array with named fields; save a plain array of numbers.")
-    shape, _, dtype = header(file)
     if dtype.hasobject:
         raise ValueError("holds Python objects, which could run code when loaded; save numbers (array.astype(float)).")
     claimed, held = prod(shape) * dtype.itemsize, size - file.tell()
     if claimed > held:
-        raise ValueError(f"is truncated or forged: its header claims {claimed} bytes (shape {shape}, {dtype}), {held} follow.")
+        raise ValueError(
+            f"is truncated or forged: shape {shape}, {dtype}, takes {claimed} bytes, {held} follow. Save it again."
+        )
     _refuse_large(claimed)
-    file.seek(0)
-    array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    with _sound("npy"):
+        file.seek(0)
+        array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
     return array
 
 
 def _parquet(path: Path) -> Table:
     try:
-        from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise ImportError("parquet files need pyarrow: pip install 'divkit[io]'") from None
-    try:
-        with ParquetFile(path) as file:
+    with path.open("rb") as opened:
+        with _sound("parquet"):
+            file = ParquetFile(opened)
             rows, columns = file.metadata.num_rows, file.metadata.num_columns
-            if rows == 0:
-                raise ValueError(f"Found array with 0 sample(s) (shape={(0, columns)}) while a minimum of 1 is required.")
-            _refuse_large(rows * columns * np.dtype(float).itemsize)
-            return table(file.read())
-    except ArrowException as error:
-        raise ValueError(f"cannot be read as parquet: {error}") from None
+        if rows == 0:
+            raise ValueError(f"Found array with 0 sample(s) (shape={(0, columns)}) while a minimum of 1 is required.")
+        _refuse_large(rows * columns * np.dtype(float).itemsize)
+        with _sound("parquet"):
+            frame = file.read()
+        return table(frame)
+
+
+@contextmanager
+def _sound(kind: str) -> Iterator[None]:
+    """Around the calls of libraries, which raise a dozen kinds of errors on broken bytes."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"is damaged, or no {kind} file ({reason}). Write it again.") from error
 
 
 def _refuse_large(size: int) -> None:
