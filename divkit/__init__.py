@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from divkit.comparison import Comparison, compare, estimate
     from divkit.criterion import Criterion
     from divkit.divergence import Divergence
-    from divkit.estimate import Bias, ConvergenceWarning, Estimate, Solution, Status, Terms
+    from divkit.results import Bias, ConvergenceWarning, Estimate, Solution, Status, Terms
     from divkit.kernel import kernels
     from divkit.measure import Measure, PrecisionWarning
     from divkit.registry import get, names, register
@@ -54,17 +54,17 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "Bias": "estimate",
+    "Bias": "results",
     "Comparison": "comparison",
-    "ConvergenceWarning": "estimate",
+    "ConvergenceWarning": "results",
     "Criterion": "criterion",
     "Divergence": "divergence",
-    "Estimate": "estimate",
+    "Estimate": "results",
     "Measure": "measure",
     "PrecisionWarning": "measure",
-    "Solution": "estimate",
-    "Status": "estimate",
-    "Terms": "estimate",
+    "Solution": "results",
+    "Status": "results",
+    "Terms": "results",
     "TestResult": "testing",
     "compare": "comparison",
     "estimate": "comparison",

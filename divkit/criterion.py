@@ -11,7 +11,7 @@ from torch import Tensor
 
 from divkit import registry
 from divkit.divergence import Divergence
-from divkit.estimate import Solution, Status
+from divkit.results import Solution, Status
 from divkit.measure import pair
 
 __all__ = ["Criterion"]

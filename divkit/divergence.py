@@ -12,7 +12,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from divkit.estimate import Bias, ConvergenceWarning, Estimate, Solution, Terms
+from divkit.results import Bias, ConvergenceWarning, Estimate, Solution, Terms
 from divkit.measure import Measure, pair
 
 __all__ = ["Divergence"]

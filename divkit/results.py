@@ -12,6 +12,7 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
+from divkit.checks import at_least, between
 from divkit.measure import Measure
 
 __all__ = ["Bias", "ConvergenceWarning", "Estimate", "Solution", "Status", "Terms"]
@@ -137,8 +138,7 @@ class Estimate:
         Normal, :math:`V \pm z s`. Where a second-order variance :math:`V_2` is known, the variance grows with the expectation
         E from :math:`V_2` at E = 0, and :math:`(V - E)^2 \le z^2(\kappa E + V_2)` is solved for E.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level must lie strictly between 0 and 1; got {level}.")
+        between("level", level, 0, 1)
         if self.base is not None:
             low, high = self.base.ci(level)
             return _root(low, self.exponent), _root(high, self.exponent)
@@ -154,8 +154,7 @@ class Estimate:
 
     def root(self, p: float = 2.0) -> Estimate:
         """The estimate of value^(1/p): interval endpoints mapped, below zero clipped at 0, stderr by the delta method."""
-        if not p >= 1:
-            raise ValueError(f"p must be at least 1; got {p}.")
+        at_least("p", p, 1)
         value = _root(self.value, p)
         slope = value ** (1 - p) / p if value > 0 else math.nan
         return replace(

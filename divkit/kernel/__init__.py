@@ -1,0 +1,36 @@
+"""Kernel distances: MMD, energy and Cramér distance."""
+
+from divkit.kernel import kernels
+from divkit.kernel.kernels import Gaussian, Laplace, Median, MultiscaleIMQ, Polynomial
+from divkit.kernel.mmd import MMD, Energy
+from divkit.registry import register
+
+__all__ = ["MMD", "Energy", "kernels"]
+
+
+def _mmd(bandwidth: float | Median = Median(), unbiased: bool = True) -> MMD:  # noqa: B008, FBT001, FBT002
+    return MMD(Gaussian(bandwidth), unbiased)
+
+
+def _mmd_laplace(bandwidth: float | Median = Median(), unbiased: bool = True) -> MMD:  # noqa: B008, FBT001, FBT002
+    return MMD(Laplace(bandwidth), unbiased)
+
+
+def _mmd_imq(sigma: float = 1.0, unbiased: bool = True) -> MMD:  # noqa: FBT001, FBT002
+    return MMD(MultiscaleIMQ(sigma), unbiased)
+
+
+def _kid(unbiased: bool = True) -> MMD:  # noqa: FBT001, FBT002
+    return MMD(Polynomial(), unbiased)
+
+
+def _cramer(exponent: float = 1.0, unbiased: bool = True) -> Energy:  # noqa: FBT001, FBT002
+    return Energy(exponent, unbiased, factor=0.5)
+
+
+register("energy", Energy)
+register("cramer", _cramer)
+register("mmd", _mmd)
+register("mmd-laplace", _mmd_laplace)
+register("mmd-imq", _mmd_imq)
+register("kid", _kid)

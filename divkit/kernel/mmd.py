@@ -1,0 +1,232 @@
+"""Maximum mean discrepancy and energy distance: one U-statistic of a kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from divkit import pairs
+from divkit.divergence import Divergence
+from divkit.kernel.kernels import Gaussian, Kernel, NegativeDistance
+from divkit.measure import Measure
+from divkit.results import Bias, Solution, Terms
+
+__all__ = ["MMD", "Energy"]
+
+
+@dataclass(frozen=True)
+class MMD(Divergence):
+    r"""The squared maximum mean discrepancy.
+
+    .. math:: \mathrm{MMD}^2 = E k(X, X') + E k(Y, Y') - 2 E k(X, Y)
+
+    Unbiased by default (pairs i ≠ j only), so that it may be negative; otherwise the squared distance between the kernel mean
+    embeddings of the two samples. Units of the kernel. Source: Gretton et al. (2012).
+
+    Parameters
+    ----------
+    kernel : Kernel
+    unbiased : bool
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> from divkit.kernel import MMD
+    >>> e = MMD(dk.kernels.IMQ(2.0)).estimate([[0.0], [1.0], [2.0]], [[5.0], [6.0], [8.0]])
+    >>> e.value > 0, e.bias.name
+    (True, 'NONE')
+    """
+
+    kernel: Kernel = Gaussian()
+    unbiased: bool = True
+
+    @property
+    def name(self) -> str:
+        return "mmd"
+
+    @property
+    def bias(self) -> Bias:
+        return Bias.NONE if self.unbiased else Bias.ABOVE
+
+    def require(self, x: Measure, y: Measure) -> None:
+        super().require(x, y)
+        if self.unbiased:
+            _require_two(x, y, self.name)
+
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
+        """Find the bandwidth, once: a training loop keeps the first one."""
+        if start is not None:
+            return start
+        frame = pairs.frame(x, y)
+        found, said = self.kernel.fit(torch.cat([frame.x, frame.y]))
+        found = {key: value * frame.scale if key.endswith(("bandwidth", "length")) else value for key, value in found.items()}
+        return Solution(state={**found, **({"said": said} if said else {})})
+
+    def _framed(self, x: Measure, y: Measure, solution: Solution) -> tuple[Kernel, Tensor, Tensor]:
+        kernel = self.kernel.fitted({key: value for key, value in solution.state.items() if key != "said"})
+        if not kernel.form.vanishes:
+            return kernel, x.flat, y.flat
+        frame = pairs.frame(x, y)
+        return kernel.scaled(frame.scale), frame.x, frame.y
+
+    def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        kernel, px, py = self._framed(x, y, solution)
+        notes = {key: value for key, value in solution.state.items() if key != "dimension"}
+        return u_terms(kernel, x, y, px, py, unbiased=self.unbiased)._replace(notes=notes)
+
+    def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
+        kernel, px, py = self._framed(x, y, solution)
+        return u_value(kernel, x, y, px, py, unbiased=self.unbiased)
+
+    def null(self, pooled: Measure, labels: Tensor) -> Tensor:
+        kernel, points, _ = self._framed(pooled, pooled, self.solve(pooled, pooled))
+        return u_null(kernel, points, labels, unbiased=self.unbiased)
+
+
+@dataclass(frozen=True)
+class Energy(Divergence):
+    r"""The energy distance.
+
+    .. math:: \mathcal E = 2 E\|X - Y\|^\beta - E\|X - X'\|^\beta - E\|Y - Y'\|^\beta
+
+    In one dimension and for β = 1 it is :math:`2 \int (F - G)^2`. Unbiased by default (pairs i ≠ j only). Units of the data to
+    the power β. Source: Székely and Rizzo (2013).
+
+    Parameters
+    ----------
+    exponent : float
+        β in (0, 2).
+    unbiased : bool
+    factor : float
+        1, or ½ for the Cramér distance :math:`\int (F - G)^2` and its generalisation (Bellemare et al., 2017).
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> dk.get("energy", unbiased=False).estimate([0.0, 0.0], [1.0, 1.0]).value
+    2.0
+    """
+
+    exponent: float = 1.0
+    unbiased: bool = True
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        NegativeDistance(self.exponent)
+
+    @property
+    def name(self) -> str:
+        return "energy" if self.factor == 1 else "cramer"
+
+    @property
+    def bias(self) -> Bias:
+        return Bias.NONE if self.unbiased else Bias.ABOVE
+
+    def require(self, x: Measure, y: Measure) -> None:
+        super().require(x, y)
+        if self.unbiased:
+            _require_two(x, y, self.name)
+
+    def _framed(self, x: Measure, y: Measure) -> tuple[NegativeDistance, pairs.Frame, float]:
+        frame = pairs.frame(x, y)
+        return NegativeDistance(self.exponent), frame, self.factor * frame.unit(self.exponent)
+
+    def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:  # noqa: ARG002
+        kernel, frame, unit = self._framed(x, y)
+        found = u_terms(kernel, x, y, frame.x, frame.y, unbiased=self.unbiased)
+        return Terms(unit * found.x, unit * found.y, second_order=unit**2 * found.second_order)
+
+    def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:  # noqa: ARG002
+        kernel, frame, unit = self._framed(x, y)
+        return unit * u_value(kernel, x, y, frame.x, frame.y, unbiased=self.unbiased)
+
+    def null(self, pooled: Measure, labels: Tensor) -> Tensor:
+        kernel, frame, unit = self._framed(pooled, pooled)
+        return unit * u_null(kernel, frame.x, labels, unbiased=self.unbiased)
+
+
+def u_terms(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Terms:
+    """Influence values of the two-sample statistic of k at points px (n, d), py (m, d).
+
+    With αᵢ = Σ_{j≠i} wⱼ k(xᵢ, xⱼ)/(1 − Σw²) − Σⱼ vⱼ k(xᵢ, yⱼ), they are 2αᵢ − Σ wα.
+    """
+    payload_x, payload_y = _payload(x), _payload(y)
+    cross = pairs.sums(k, px, py, payload_x, payload_y)
+    own_x, own_y = pairs.self_sums(k, px, payload_x), pairs.self_sums(k, py, payload_y)
+    alpha = _own(k, x, px, own_x.rows[:, 0], unbiased) - cross.rows[:, 0]
+    beta = _own(k, y, py, own_y.rows[:, 0], unbiased) - cross.columns[:, 0]
+    with torch.no_grad():
+        second = (
+            2 * _centred_squares(x, x, own_x.rows, own_x.rows, own_x.squares)
+            + 2 * _centred_squares(y, y, own_y.rows, own_y.rows, own_y.squares)
+            + 4 * _centred_squares(x, y, cross.rows, cross.columns, cross.squares)
+        )
+    return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=max(float(second), 0.0))
+
+
+def u_value(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Tensor:
+    """The statistic alone, value and gradient in one sweep."""
+    value = -2 * pairs.total(k, px, py, x.weights, y.weights)
+    for measure, points in ((x, px), (y, py)):
+        w = measure.weights
+        own = pairs.self_total(k, points, w)
+        squares = w.double().square()
+        value = value + (own / (1 - squares.sum()) if unbiased else own + (squares * k.diagonal(points).double()).sum())
+    return value
+
+
+def u_null(k: Kernel, points: Tensor, labels: Tensor, *, unbiased: bool) -> Tensor:
+    """The statistic under each relabelling, labels (B, N) bool, from one matrix product a tile."""
+    s = labels.T.to(points.dtype)
+    xx, rows = pairs.quadratic_forms(k, points, s)
+    everything, of_x = rows.sum(), s.double().T @ rows
+    xy, yy = of_x - xx, everything - 2 * of_x + xx
+    n = labels.sum(1).double()
+    m = len(points) - n
+    if unbiased:
+        return xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
+    diagonal = k.diagonal(points).double()
+    own = labels.double() @ diagonal
+    return (xx + own) / n**2 + (yy + diagonal.sum() - own) / m**2 - 2 * xy / (n * m)
+
+
+def _payload(measure: Measure) -> Tensor:  # (n, 1), or (n, 2) with the squares that weighted second-order terms need
+    w = measure.weights
+    return w[:, None] if measure.uniform else torch.stack([w, w.square()], 1)
+
+
+def _own(k: Kernel, measure: Measure, points: Tensor, rows: Tensor, unbiased: bool) -> Tensor:
+    w = measure.weights.double()
+    return rows / (1 - w.square().sum()) if unbiased else rows + w * k.diagonal(points).double()
+
+
+def _centred_squares(x: Measure, y: Measure, rows: Tensor, columns: Tensor, squares: Tensor) -> Tensor:
+    """Σ wᵢ² vⱼ² k̃ᵢⱼ² of the kernel with its row means, column means and mean taken out."""
+    w, v = x.weights.double(), y.weights.double()
+    ww, vv = w.square(), v.square()
+    r, c = rows[:, 0], columns[:, 0]
+    by_w2 = rows[:, 1] if not y.uniform else rows[:, 0] / y.n  # Σⱼ vⱼ² kᵢⱼ
+    by_v2 = columns[:, 1] if not x.uniform else columns[:, 0] / x.n
+    t = w @ r
+    left, right = r - t / 2, c - t / 2  # k̃ = k − left − right
+    return (
+        squares
+        + (ww @ left.square()) * vv.sum()
+        + ww.sum() * (vv @ right.square())
+        + 2 * (ww @ left) * (vv @ right)
+        - 2 * (ww * left) @ by_w2
+        - 2 * (vv * right) @ by_v2
+    )
+
+
+def _require_two(x: Measure, y: Measure, name: str) -> None:
+    for label, measure in (("x", x), ("y", y)):
+        if measure.n < 2 or not measure.effective > 1:
+            raise ValueError(
+                f"Found array with {measure.n} sample(s) while a minimum of 2 is required: {label} for {name}, an average over "
+                f"pairs of different samples; unbiased=False accepts one."
+            )

@@ -1,0 +1,39 @@
+"""All pairs in one room: reductions of (n, m) interactions that never hold more than a tile.
+
+Five reductions, each blocked in rows and columns, so that memory is O(n + m) forward and backward:
+
+- `sums`, `self_sums`: Σⱼ k(xᵢ, yⱼ) payloadⱼ, for rows and columns in one sweep (and `total`, the one number, whose gradient
+  comes with the forward sweep);
+- `quadratic_forms`: sᵀKs for many vectors s at once;
+- `softmin`: −ε log Σⱼ exp((scoreⱼ − c(xᵢ, yⱼ))/ε);
+- `minimum`: minⱼ c(xᵢ, yⱼ) − scoreⱼ;
+- `nearest`: the k nearest neighbours.
+
+Rows may later live on several processes: callers use only row results for their rows and `Measure.mean` for totals, and every
+sweep takes its columns block by block from `tiles.blocks`.
+"""
+
+from divkit.pairs.forms import Distance, Form, PairFunction, Product
+from divkit.pairs.frame import Frame, frame
+from divkit.pairs.nearest import minimum, nearest
+from divkit.pairs.softmin import softmin
+from divkit.pairs.sums import quadratic_forms, self_sums, self_total, sums, total
+from divkit.pairs.tiles import block_size
+
+__all__ = [
+    "Distance",
+    "Form",
+    "Frame",
+    "PairFunction",
+    "Product",
+    "block_size",
+    "frame",
+    "minimum",
+    "nearest",
+    "quadratic_forms",
+    "self_sums",
+    "self_total",
+    "softmin",
+    "sums",
+    "total",
+]

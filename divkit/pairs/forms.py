@@ -1,0 +1,128 @@
+"""Functions of a pair of points, evaluated a tile at a time: through the squared distance or the inner product."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["Distance", "Form", "PairFunction", "Product"]
+
+DIRECT = 4  # up to this dimension, summing squared differences costs no more than a matrix product and is exact
+
+
+class Form(ABC):
+    """The bilinear part of a pair function: s(x, y), and how slopes with respect to s become gradients of points."""
+
+    vanishes: ClassVar[bool]  # on the diagonal
+
+    @abstractmethod
+    def tile(self, x: Tensor, y: Tensor) -> Tensor:
+        """Evaluate s for all pairs: (p, d), (q, d) -> (p, q)."""
+
+    @abstractmethod
+    def diagonal(self, x: Tensor) -> Tensor:
+        """Evaluate s(xᵢ, xᵢ): (n, d) -> (n,)."""
+
+    @abstractmethod
+    def gradient(self, x: Tensor, moments: Tensor) -> Tensor:
+        """Gradient of Σⱼ qⱼ k(xᵢ, yⱼ) in xᵢ, of moments (p, d + 1) = slope @ [q y, q]."""
+
+
+class _SquaredDistance(Form):
+    """s = |x − y|², exact for close points; slope = 2 dk/ds, so that ∂k/∂x = slope · (x − y)."""
+
+    vanishes = True
+
+    def tile(self, x: Tensor, y: Tensor) -> Tensor:
+        if x.shape[1] <= DIRECT:
+            return _differences(x, y)
+        squares = x.square().sum(1), y.square().sum(1)
+        s = torch.addmm(squares[1], x, y.T, alpha=-2).add_(squares[0][:, None])
+        # cancellation leaves an error of eps (|x|² + |y|²): below √eps of that, distances are recomputed
+        close = float(squares[0].max() + squares[1].max()) * torch.finfo(s.dtype).eps ** 0.5
+        if float(s.min()) < close:
+            i, j = (s < close).nonzero(as_tuple=True)
+            if len(i) > 0.05 * s.numel():
+                return _differences(x, y)
+            for part in torch.arange(len(i), device=s.device).split(1 << 14):
+                s[i[part], j[part]] = (x[i[part]] - y[j[part]]).square_().sum(1)
+        return s
+
+    def diagonal(self, x: Tensor) -> Tensor:
+        return torch.zeros(len(x), dtype=x.dtype, device=x.device)
+
+    def gradient(self, x: Tensor, moments: Tensor) -> Tensor:
+        return x * moments[:, -1:] - moments[:, :-1]
+
+
+class _InnerProduct(Form):
+    """s = x·y; slope = dk/ds, so that ∂k/∂x = slope · y."""
+
+    vanishes = False
+
+    def tile(self, x: Tensor, y: Tensor) -> Tensor:
+        return x @ y.T
+
+    def diagonal(self, x: Tensor) -> Tensor:
+        return x.square().sum(1)
+
+    def gradient(self, x: Tensor, moments: Tensor) -> Tensor:  # noqa: ARG002
+        return moments[:, :-1]
+
+
+def _differences(x: Tensor, y: Tensor) -> Tensor:
+    s = (x[:, :1] - y[:, 0]).square_()
+    for k in range(1, x.shape[1]):
+        difference = x[:, k : k + 1] - y[:, k]
+        s.addcmul_(difference, difference)
+    return s
+
+
+Distance: Form = _SquaredDistance()
+Product: Form = _InnerProduct()
+
+
+class PairFunction(ABC):
+    """A kernel or cost k(x, y) = value(s(x, y))."""
+
+    form: ClassVar[Form] = Distance
+    linear: ClassVar[bool] = False  # k = |x − y|² itself, which `softmin` folds into one matrix product
+    singular: ClassVar[bool] = False  # the slope grows without bound at coincident points
+
+    @abstractmethod
+    def value(self, s: Tensor) -> Tensor:
+        """Evaluate k of a tile of s; may overwrite `s`."""
+
+    @abstractmethod
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Evaluate k, and its slope (see `form`) as a tensor times a number; may overwrite `s`.
+
+        The slope may be the same tensor as k, which saves a product.
+        """
+
+    def diagonal(self, x: Tensor) -> Tensor:
+        """Evaluate k(xᵢ, xᵢ)."""
+        return self.value(self.form.diagonal(x))
+
+    def evaluate(self, x: Tensor, y: Tensor) -> Tensor:
+        """A tile of k."""
+        return self.value(self.form.tile(x, y))
+
+    def evaluate_with_slope(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, Tensor, float]:
+        """A tile of k and its slope; with `same`, x and y are the same rows and the diagonal is left out.
+
+        Where points are so close that the slope's product with x − y would lose its digits, the tile is in float64.
+        """
+        s = self.form.tile(x, y)
+        if same and self.form.vanishes:
+            s.fill_diagonal_(1.0)
+        if self.singular and s.dtype == torch.float32 and float(s.min()) < torch.finfo(s.dtype).eps:
+            s = self.form.tile(x.double(), y.double())
+        value, slope, factor = self.value_and_slope(s)
+        if same:
+            value.fill_diagonal_(0.0)
+            slope.fill_diagonal_(0.0)
+        return value, slope, factor

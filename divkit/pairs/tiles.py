@@ -1,0 +1,54 @@
+"""Blocks of rows, and what a tile is allowed to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["block_size", "blocks", "padded", "tile_rows"]
+
+# 2²⁰ entries of a tile stay in the second-level cache in float32; larger ones cost page faults, smaller ones dispatch
+_ROWS: ContextVar[int] = ContextVar("rows", default=1024)
+
+
+@contextmanager
+def block_size(rows: int) -> Iterator[None]:
+    """Set the rows and columns of a tile within the context: results depend on it by rounding only."""
+    if rows < 1:
+        raise ValueError(f"a block needs at least one row; got {rows}.")
+    token = _ROWS.set(rows)
+    try:
+        yield
+    finally:
+        _ROWS.reset(token)
+
+
+def tile_rows() -> int:
+    """Rows (and columns) of a tile."""
+    return _ROWS.get()
+
+
+def blocks(n: int) -> list[slice]:
+    """Cut range(n) into blocks."""
+    rows = _ROWS.get()
+    return [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
+
+
+def padded(payload: Tensor) -> Tensor:  # (n, c) -> (n, c′)
+    """Widen with zero columns to a multiple of 16: matrix products of other small widths take up to five times as long."""
+    width = payload.shape[1]
+    if width == 1 or width % 16 == 0:
+        return payload.contiguous()
+    wide = payload.new_zeros(len(payload), width + 16 - width % 16)
+    wide[:, :width] = payload
+    return wide
+
+
+def accumulator(n: int, payload: Tensor) -> Tensor:
+    """Zeros (n, c) to add tiles to: float64 unless the payload is so wide that its memory counts."""
+    dtype = torch.float64 if payload.shape[1] <= 64 else payload.dtype
+    return torch.zeros(n, payload.shape[1], dtype=dtype, device=payload.device)

@@ -1,0 +1,33 @@
+"""Optimal transport: exact, entropic, sliced."""
+
+from divkit.registry import register
+from divkit.transport.costs import Power
+from divkit.transport.exact import Wasserstein
+from divkit.transport.sinkhorn import EntropicOT, Relative, Sinkhorn
+from divkit.transport.sliced import SlicedWasserstein
+
+__all__ = ["EntropicOT", "Power", "Relative", "Sinkhorn", "SlicedWasserstein", "Wasserstein"]
+
+
+def _w1(gap: float = 1e-6) -> Wasserstein:
+    return Wasserstein(1.0, gap)
+
+
+def _w2(gap: float = 1e-6) -> Wasserstein:
+    return Wasserstein(2.0, gap)
+
+
+def _sliced_w1(projections: int = 100, seed: int = 0) -> SlicedWasserstein:
+    return SlicedWasserstein(1.0, projections, seed)
+
+
+def _sliced_w2(projections: int = 100, seed: int = 0) -> SlicedWasserstein:
+    return SlicedWasserstein(2.0, projections, seed)
+
+
+register("w1", _w1)
+register("w2", _w2)
+register("sinkhorn", Sinkhorn)
+register("entropic-ot", EntropicOT)
+register("sliced-w1", _sliced_w1)
+register("sliced-w2", _sliced_w2)

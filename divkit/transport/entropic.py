@@ -1,0 +1,143 @@
+"""Solvers of the entropic transport problem: potentials to a stated marginal error, in the log domain."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from divkit import pairs
+from divkit.pairs import PairFunction, softmin
+
+__all__ = ["Cloud", "Potentials", "extend", "solve_pair", "solve_self"]
+
+COARSE = 1000  # annealing happens on at most so many points; their potentials extend to all by one softmin
+RELAXED = 1.95  # over-relaxation stays below 2, where it diverges
+
+
+class Cloud(NamedTuple):
+    """Weighted points in the frame of `pairs.frame`."""
+
+    points: Tensor  # (n, d)
+    log_weights: Tensor  # (n,) float64
+
+    @property
+    def weights(self) -> Tensor:
+        return self.log_weights.exp()
+
+    def coarse(self) -> Cloud:
+        """Some of the points, evenly over a random order fixed once for all."""
+        n = len(self.points)
+        if n <= COARSE:
+            return self
+        kept = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:COARSE].to(self.points.device)
+        log_weights = self.log_weights[kept]
+        if not bool(log_weights.isfinite().any()):
+            return self
+        return Cloud(self.points[kept], log_weights - log_weights.logsumexp(0))
+
+
+class Potentials(NamedTuple):
+    """Dual potentials with the marginal error measured at them, and the softmins (of full size) spent."""
+
+    f: Tensor  # (n,) float64
+    g: Tensor  # (m,) float64
+    error: float
+    sweeps: int
+
+
+def extend(c: PairFunction, x: Tensor, y: Cloud, g: Tensor, epsilon: float, guess: Tensor | None = None) -> Tensor:
+    """The potential at new points x of the potential g on y: one softmin."""
+    return softmin(c, x, y.points, g + epsilon * y.log_weights, epsilon, guess)
+
+
+def solve_pair(
+    c: PairFunction, x: Cloud, y: Cloud, epsilon: float, *, tol: float, sweeps: int, start: tuple[Tensor, Tensor] | None = None
+) -> Potentials:
+    """Solve OT_ε(x, y) until both marginals are right to `tol` in total variation (L₁)."""
+    if start is None:
+        start = _anneal(c, x.coarse(), y.coarse(), epsilon, (x, y))
+    f, g = start
+    wx, wy = x.weights, y.weights
+    relaxation = _Relaxation()
+    error = math.inf
+    for sweep in range(1, sweeps + 1):
+        f_new = extend(c, x.points, y, g, epsilon, f)
+        error_x = _marginal_error(wx, f, f_new, epsilon)
+        f = f + relaxation.omega * (f_new - f)
+        g_new = extend(c, y.points, x, f, epsilon, g)
+        error_y = _marginal_error(wy, g, g_new, epsilon)
+        error = max(error_x, error_y)
+        if error <= tol or not math.isfinite(error):
+            return Potentials(f, g_new, error, sweep)
+        g = g + relaxation.omega * (g_new - g)
+        relaxation.observe(error)
+    return Potentials(f, g, error, sweeps)
+
+
+def solve_self(
+    c: PairFunction, x: Cloud, epsilon: float, *, tol: float, sweeps: int, start: Tensor | None = None
+) -> Potentials:
+    """Solve OT_ε(x, x), whose two potentials are one, by averaged updates."""
+    p = start
+    if p is None:
+        coarse = x.coarse()
+        p = torch.zeros(len(coarse.points), dtype=torch.float64, device=x.points.device)
+        for level in _levels(c, coarse, coarse, epsilon):
+            p = (p + extend(c, coarse.points, coarse, p, level, p)) / 2
+        p = extend(c, x.points, coarse, p, epsilon, p if coarse is x else None)
+    w, error = x.weights, math.inf
+    for sweep in range(1, sweeps + 1):
+        p_new = extend(c, x.points, x, p, epsilon, p)
+        error = _marginal_error(w, p, p_new, epsilon)
+        p = (p + p_new) / 2
+        if error <= tol or not math.isfinite(error):
+            return Potentials(p, p, error, sweep)
+    return Potentials(p, p, error, sweeps)
+
+
+class _Relaxation:
+    """Choose the over-relaxation from the observed contraction ρ of plain sweeps: ω = 2/(1 + √(1 − ρ)); fall back on trouble."""
+
+    def __init__(self) -> None:
+        self.omega, self.limit, self.history = 1.0, RELAXED, [math.inf]
+
+    def observe(self, error: float) -> None:
+        self.history.append(error)
+        if self.omega == 1 and len(self.history) > 5:
+            contraction = min(max(error / self.history[-2], 0.0), 0.9999)
+            if contraction > 0.3:
+                self.omega = min(2 / (1 + math.sqrt(1 - contraction)), self.limit)
+                self.history = [error]
+        elif self.omega > 1 and (error > 10 * self.history[0] or (len(self.history) > 60 and error > 0.5 * self.history[-40])):
+            self.limit = 1 + (self.omega - 1) * 0.7
+            self.omega, self.history = 1.0, [math.inf]
+
+
+def _anneal(c: PairFunction, x: Cloud, y: Cloud, epsilon: float, full: tuple[Cloud, Cloud]) -> tuple[Tensor, Tensor]:
+    f = torch.zeros(len(x.points), dtype=torch.float64, device=x.points.device)
+    g = torch.zeros(len(y.points), dtype=torch.float64, device=x.points.device)
+    for level in _levels(c, x, y, epsilon):
+        for _ in range(2):
+            f = extend(c, x.points, y, g, level, f)
+            g = extend(c, y.points, x, f, level, g)
+    if x is not full[0] or y is not full[1]:
+        coarse = solve_pair(c, x, y, epsilon, tol=0.02, sweeps=200, start=(f, g))
+        f, g = extend(c, full[0].points, y, coarse.g, epsilon), extend(c, full[1].points, x, coarse.f, epsilon)
+    return f, g
+
+
+def _levels(c: PairFunction, x: Cloud, y: Cloud, epsilon: float) -> list[float]:
+    """From the largest cost down to ε by factors of two."""
+    corner = torch.stack([x.points.amax(0), y.points.amax(0)]).amax(0) - torch.stack([x.points.amin(0), y.points.amin(0)]).amin(0)
+    largest = float(c.value(corner.square().sum()[None].clone())[0])
+    count = max(0, math.ceil(math.log2(largest / epsilon))) if largest > epsilon else 0
+    return [epsilon * 2.0**k for k in range(count, -1, -1)]
+
+
+def _marginal_error(weights: Tensor, old: Tensor, new: Tensor, epsilon: float) -> float:
+    """Σ wᵢ |exp((oldᵢ − newᵢ)/ε) − 1|, the L₁ distance of the plan's marginal from the weights."""
+    change = ((old - new) / epsilon).clamp(max=50.0)
+    return float(torch.where(weights > 0, weights * torch.expm1(change).abs(), 0.0).sum())

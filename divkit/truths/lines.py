@@ -1,0 +1,158 @@
+"""Continuous laws on the line: log-densities that stay exact next to the support's ends, distribution functions, quantiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch.distributions as td
+from scipy import special, stats
+
+from .quadrature import FLOOR, Array
+
+__all__ = ["LINES", "Family", "Getter", "Line", "line"]
+
+Getter = Callable[[str], float]  # a parameter of a law by its name
+
+_LOG_2PI = math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A law on the line.
+
+    `log_density` takes (origin, offset) and gives log density at origin + offset, so that a point next to an end of the
+    support keeps all its digits. `functions` has cdf, sf, ppf and isf. Laws with the same `key` differ only by `loc`
+    and `scale`. `points` are the support's ends, kinks and centres; `spread` is the smallest scale.
+    """
+
+    log_density: Callable[[Array, Array], Array]
+    functions: Any
+    points: tuple[float, ...]
+    spread: float
+    mean: float
+    variance: float
+    key: object
+    loc: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """A location-scale family: shape, location and scale from a torch law, and the standard log-density.
+
+    `log_density(shapes, z, w)` is taken at z; w = 1 − z carries the digits that z loses next to 1.
+    """
+
+    standard: Any
+    parameters: Callable[[Getter], tuple[tuple[float, ...], float, float]]
+    log_density: Callable[[tuple[float, ...], Array, Array], Array]
+    functions: Callable[[Any], Any] = lambda frozen: frozen
+
+
+@dataclass(frozen=True)
+class Student:
+    """Distribution functions of Student's t, with the power law's own quantiles where scipy's inversion gives out."""
+
+    frozen: Any
+
+    def cdf(self, x: Array) -> Array:
+        result: Array = self.frozen.cdf(x)
+        return result
+
+    def sf(self, x: Array) -> Array:
+        result: Array = self.frozen.sf(x)
+        return result
+
+    def ppf(self, u: Array) -> Array:
+        return self._quantile(u, -1.0)
+
+    def isf(self, u: Array) -> Array:
+        return self._quantile(u, 1.0)
+
+    def _quantile(self, u: Array, sign: float) -> Array:
+        (df,), place = self.frozen.args, self.frozen.kwds
+        far = np.exp(((df / 2 - 1) * math.log(df) - special.betaln(df / 2, 0.5) - np.log(u)) / df)
+        tail = far > 1e9 * (1.0 + df)  # the next term of the tail is smaller by the square of this
+        near = np.where(tail, 0.5, u)
+        inner = self.frozen.ppf(near) if sign < 0 else self.frozen.isf(near)
+        quantile: Array = np.where(tail, place["loc"] + sign * place["scale"] * far, inner)
+        return quantile
+
+
+LINES: dict[type[td.Distribution], Family] = {
+    td.Normal: Family(stats.norm, lambda g: ((), g("loc"), g("scale")), lambda s, z, w: -(z**2 + _LOG_2PI) / 2),
+    td.Laplace: Family(stats.laplace, lambda g: ((), g("loc"), g("scale")), lambda s, z, w: -np.abs(z) - math.log(2)),
+    td.Cauchy: Family(
+        stats.cauchy, lambda g: ((), g("loc"), g("scale")), lambda s, z, w: -2 * np.log(np.hypot(1, z)) - math.log(math.pi)
+    ),
+    td.StudentT: Family(
+        stats.t,
+        lambda g: ((g("df"),), g("loc"), g("scale")),
+        lambda s, z, w: -(s[0] + 1) * np.log(np.hypot(1, z / s[0] ** 0.5)) - special.betaln(0.5, s[0] / 2) - math.log(s[0]) / 2,
+        Student,
+    ),
+    td.Gumbel: Family(stats.gumbel_r, lambda g: ((), g("loc"), g("scale")), lambda s, z, w: -z - np.exp(-z)),
+    td.Uniform: Family(
+        stats.uniform, lambda g: ((), g("low"), g("high") - g("low")), lambda s, z, w: np.zeros_like(z)
+    ),
+    td.Exponential: Family(stats.expon, lambda g: ((), 0.0, 1 / g("rate")), lambda s, z, w: -z),
+    td.Gamma: Family(  # Chi2 is its subclass
+        stats.gamma,
+        lambda g: ((g("concentration"),), 0.0, 1 / g("rate")),
+        lambda s, z, w: (s[0] - 1) * np.log(z) - z - special.gammaln(s[0]),
+    ),
+    td.InverseGamma: Family(
+        stats.invgamma,
+        lambda g: ((g("concentration"),), 0.0, g("rate")),
+        lambda s, z, w: -(s[0] + 1) * np.log(z) - 1 / z - special.gammaln(s[0]),
+    ),
+    td.Weibull: Family(
+        stats.weibull_min,
+        lambda g: ((g("concentration"),), 0.0, g("scale")),
+        lambda s, z, w: (s[0] - 1) * np.log(z) - np.exp(s[0] * np.log(z)) + math.log(s[0]),
+    ),
+    td.LogNormal: Family(
+        stats.lognorm,
+        lambda g: ((g("scale"),), 0.0, math.exp(g("loc"))),
+        lambda s, z, w: -((np.log(z) / s[0]) ** 2 + _LOG_2PI) / 2 - np.log(z) - math.log(s[0]),
+    ),
+    td.Pareto: Family(
+        stats.pareto,
+        lambda g: ((g("alpha"),), 0.0, g("scale")),
+        lambda s, z, w: math.log(s[0]) - (s[0] + 1) * np.log(z),
+    ),
+    td.HalfNormal: Family(
+        stats.halfnorm, lambda g: ((), 0.0, g("scale")), lambda s, z, w: -(z**2 + _LOG_2PI) / 2 + math.log(2)
+    ),
+    td.HalfCauchy: Family(
+        stats.halfcauchy, lambda g: ((), 0.0, g("scale")), lambda s, z, w: math.log(2 / math.pi) - 2 * np.log(np.hypot(1, z))
+    ),
+    td.Beta: Family(
+        stats.beta,
+        lambda g: ((g("concentration1"), g("concentration0")), 0.0, 1.0),
+        lambda s, z, w: (s[0] - 1) * np.log(z) + (s[1] - 1) * np.log(w) - special.betaln(*s),
+    ),
+}
+
+
+def line(family: Family, getter: Getter) -> Line:
+    """Read a law of the family."""
+    shapes, loc, scale = family.parameters(getter)
+    frozen = family.standard(*shapes, loc=loc, scale=scale)
+    low, high = (float(end) for end in frozen.support())
+
+    def log_density(origin: Array, offset: Array) -> Array:
+        left, right = (origin - low) + offset, (high - origin) - offset
+        z, w = ((origin - loc) + offset) / scale, ((loc + scale - origin) - offset) / scale
+        density = np.maximum(family.log_density(shapes, z, w) - math.log(scale), FLOOR)
+        return np.where((left > 0) & (right > 0), density, -np.inf)
+
+    points = tuple(x for x in (low, float(frozen.median()), high) if math.isfinite(x))
+    spread = float(frozen.ppf(0.75) - frozen.ppf(0.25))
+    mean, variance = (float(moment) for moment in frozen.stats("mv"))
+    functions = family.functions(frozen)
+    return Line(log_density, functions, points, spread, mean, variance, (family.standard.name, shapes), loc, scale)
