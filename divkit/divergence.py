@@ -27,6 +27,7 @@ class Divergence(ABC):
     """
 
     minimum: ClassVar[int] = 1  # samples needed on each side
+    quadratic: ClassVar[bool] = True  # time grows as n·m or faster: `compare` subsamples large data
 
     @property
     def name(self) -> str:
@@ -60,7 +61,7 @@ class Divergence(ABC):
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:  # labels: (B, N) bool, True for x -> (B,)
         """Values under relabelling of the pooled sample; the first row is the observed labelling."""
-        values = torch.empty(len(labels), dtype=torch.float64)
+        values = torch.empty(len(labels), dtype=torch.float64, device=labels.device)
         for b, label in enumerate(labels):
             x, y = pooled.take(label.nonzero()[:, 0]), pooled.take((~label).nonzero()[:, 0])
             values[b] = self.terms(x, y, self.solve(x, y)).value(x, y)

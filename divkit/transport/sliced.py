@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +46,7 @@ class SlicedWasserstein(Divergence):
     True
     """
 
+    quadratic: ClassVar[bool] = False
     p: float = 2.0
     projections: int = 100
     seed: int = 0
