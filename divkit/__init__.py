@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from divkit.comparison import Comparison, compare, estimate
     from divkit.criterion import Criterion
     from divkit.divergence import Divergence
-    from divkit.results import Bias, ConvergenceWarning, Estimate, Solution, Status, Terms
+    from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Status, Terms
     from divkit.kernel import kernels
     from divkit.measure import Measure, PrecisionWarning
     from divkit.registry import get, names, register
@@ -34,6 +34,7 @@ __all__ = [
     "Estimate",
     "Measure",
     "PrecisionWarning",
+    "SaturatedBound",
     "Solution",
     "Status",
     "Terms",
@@ -62,6 +63,7 @@ _HOME = {
     "Estimate": "results",
     "Measure": "measure",
     "PrecisionWarning": "measure",
+    "SaturatedBound": "results",
     "Solution": "results",
     "Status": "results",
     "Terms": "results",

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from divkit.results import Bias, ConvergenceWarning, Estimate, Solution, Terms
+from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms
 from divkit.measure import Measure, pair
 
 __all__ = ["Divergence"]
@@ -107,6 +107,8 @@ class Divergence(ABC):
         -----
         ConvergenceWarning
             Where the inner problem was not solved.
+        SaturatedBound
+            Where a bound is as large as samples of this size can make it.
         """
         p, q = pair(x, y)
         self.require(p, q)
@@ -123,6 +125,8 @@ class Divergence(ABC):
                 ConvergenceWarning,
                 stacklevel=2,
             )
+        if "saturated" in made.notes:
+            warnings.warn(f"{made.name}: {made.notes['saturated']}", SaturatedBound, stacklevel=2)
         return made
 
     @property

@@ -15,11 +15,15 @@ from torch import Tensor
 from divkit.checks import at_least, between
 from divkit.measure import Measure
 
-__all__ = ["Bias", "ConvergenceWarning", "Estimate", "Solution", "Status", "Terms"]
+__all__ = ["Bias", "ConvergenceWarning", "Estimate", "SaturatedBound", "Solution", "Status", "Terms"]
 
 
 class ConvergenceWarning(UserWarning):
     """The inner problem was not solved to its stated tolerance."""
+
+
+class SaturatedBound(UserWarning):
+    """A variational bound is as large as samples of this size can make it: the divergence may be far above."""
 
 
 class Status(Enum):

@@ -44,7 +44,7 @@ def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
     else:
         ends_x, ends_y = (w.detach().double()[order].cumsum(0) for w, order in ((p.weights, order_x), (q.weights, order_y)))
         ends_x, ends_y, unit = ends_x / ends_x[-1:], ends_y / ends_y[-1:], 1.0
-    ends, source = torch.cat([ends_x[:-1], ends_y[:-1]]).sort(0, stable=True)
+    ends, source = torch.cat([ends_x[:-1], ends_y[:-1]]).sort(dim=0, stable=True)
     step = source < n - 1
     zero = torch.zeros_like(source[:1])
     i, j = torch.cat([zero, step.long().cumsum(0)]), torch.cat([zero, (~step).long().cumsum(0)])

@@ -1,0 +1,157 @@
+"""How a critic is improved: stochastic gradient ascent with early stopping, and warm steps within a training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from divkit.checks import between, positive, whole
+from divkit.measure import Measure
+from divkit.results import Status, Terms
+
+__all__ = ["Ascent", "ascend", "refresh", "score"]
+
+Objective = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y -> the bound that the critic maximises
+
+EVERY = 25  # steps between looks at the held-out rows
+NEGLIGIBLE = 0.1  # a gain of fewer standard errors of the held-out objective does not count as progress
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How critics are trained.
+
+    Parameters
+    ----------
+    folds : int
+        Critics for cross-fitting: every row is judged by one that did not see it.
+    steps : int
+        At most, for each critic.
+    batch : int
+        Rows of each side in a step.
+    rate : float
+        Adam's.
+    patience : int
+        Looks at the held-out rows, one every 25 steps, without progress before stopping.
+    held : float
+        The share of the training rows held out for early stopping and calibration.
+    warm : int
+        Steps on each batch of a training loop.
+    seed : int
+    """
+
+    folds: int = 5
+    steps: int = 4000
+    batch: int = 512
+    rate: float = 3e-3
+    patience: int = 6
+    held: float = 0.2
+    warm: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole("folds", self.folds, 2)
+        for name in ("steps", "batch", "patience", "warm"):
+            whole(name, getattr(self, name))
+        positive("rate", self.rate)
+        between("held", self.held, 0, 1)
+
+
+def score(network: nn.Module, m: Measure) -> Tensor:
+    """Scores (n,) of a measure's points."""
+    out = network(*m.parts)
+    return out[:, 0] if out.ndim == 2 else out  # type: ignore[no-any-return]
+
+
+def ascend(
+    network: nn.Module, objective: Objective, fit: tuple[Measure, Measure], held: tuple[Measure, Measure], how: Ascent, seed: int
+) -> tuple[Status, int]:
+    """Train in place and leave the state that was best on the held-out rows; the start counts, and wins ties."""
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    optimiser = torch.optim.Adam(network.parameters(), lr=how.rate)
+    x, y = fit
+    best, kept, stale, step = _look(network, objective, held), _copy(network), 0, 0
+    first = kept, best
+    status = Status.MAX_STEPS
+    while step < how.steps:
+        network.train()
+        for _ in range(min(EVERY, how.steps - step)):
+            p, q = (_batch(m, how.batch, generator) for m in (x, y))
+            optimiser.zero_grad(set_to_none=True)
+            with torch.enable_grad():
+                (-objective(score(network, p), score(network, q), p, q).value(p, q)).backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()
+            step += 1
+        found = _look(network, objective, held)
+        if not math.isfinite(found.value):
+            status = Status.NONFINITE
+            break
+        stale += 1
+        if found.value > best.value:
+            stale = 0 if found.gain(best) > NEGLIGIBLE else stale
+            best, kept = found, _copy(network)
+        if stale >= how.patience:
+            status = Status.CONVERGED
+            break
+    # more than its standard error must speak for the trained critic, or the start is kept
+    network.load_state_dict(kept if best.gain(first[1]) > 1 else first[0])
+    network.eval()
+    return status, step
+
+
+def refresh(network: nn.Module, objective: Objective, x: Measure, y: Measure, how: Ascent, moments: Any) -> dict[str, Any]:
+    """Take a few warm steps on one batch, in place; `moments` is the optimiser's state, in and out."""
+    optimiser = torch.optim.Adam(network.parameters(), lr=how.rate, betas=(0.5, 0.9))
+    if moments is not None:
+        optimiser.load_state_dict({"state": _keyed(moments), "param_groups": optimiser.state_dict()["param_groups"]})
+    network.train()
+    for _ in range(how.warm):
+        optimiser.zero_grad(set_to_none=True)
+        with torch.enable_grad():
+            (-objective(score(network, x), score(network, y), x, y).value(x, y)).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    network.eval()
+    return {str(key): dict(value) for key, value in optimiser.state_dict()["state"].items()}
+
+
+class _Look:
+    """The held-out objective: its value, and each row's share for paired comparisons."""
+
+    def __init__(self, terms: Terms, p: Measure, q: Measure) -> None:
+        self.terms, self.p, self.q = terms, p, q
+        self.value = float(terms.value(p, q))
+
+    def gain(self, other: _Look) -> float:
+        """The difference to another look in its standard errors; 0 where both are the same."""
+        variance = 0.0
+        for m, a, b in ((self.p, self.terms.x, other.terms.x), (self.q, self.terms.y, other.terms.y)):
+            change = (a - b).double()
+            variance += float((m.weights.double().square() * (change - m.mean(change)).square()).sum())
+        return (self.value - other.value) / math.sqrt(variance) if variance > 0 else 0.0
+
+
+@torch.no_grad()
+def _look(network: nn.Module, objective: Objective, held: tuple[Measure, Measure]) -> _Look:
+    network.eval()
+    p, q = held
+    return _Look(objective(score(network, p), score(network, q), p, q), p, q)
+
+
+def _batch(m: Measure, size: int, generator: torch.Generator) -> Measure:
+    if m.n <= size:
+        return m
+    return m.take(torch.randint(m.n, (size,), generator=generator).to(m.device))
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in network.state_dict().items()}
+
+
+def _keyed(moments: Mapping[str, Any]) -> dict[int, Any]:
+    return {int(key): {name: value.clone() for name, value in state.items()} for key, state in moments.items()}

@@ -1,0 +1,151 @@
+"""Critic networks: factories from the event shapes of a sample to a module that maps its parts to (n,) scores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import torch
+from torch import Size, Tensor, nn
+
+from divkit.measure import Measure
+
+__all__ = ["Factory", "LogitNetwork", "build", "mlp"]
+
+Factory = Callable[..., nn.Module]  # (*event_shapes) -> module; module(*parts) -> (n,) or (n, 1)
+
+REACH = 5.0  # quadratic features stop growing at so many standard deviations: extrapolated squares ruin bounds in the tails
+PRIOR = 5.0  # standard deviation of the normal prior on logistic coefficients of standardised features
+_init_lock = threading.Lock()
+
+
+class LogitNetwork(nn.Module):
+    """The default critic: standardised inputs, a linear and quadratic part that logistic regression starts, and a small MLP.
+
+    Parameters
+    ----------
+    *event_shapes : Size
+        Of the parts of a point; they are flattened and concatenated.
+    hidden : int
+        Width of the two hidden layers. The last layer starts at zero, so that training starts at the logistic regression.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, *event_shapes: Size, hidden: int = 64) -> None:
+        super().__init__()
+        d = sum(shape.numel() for shape in event_shapes)
+        self.register_buffer("mean", torch.zeros(d))
+        self.register_buffer("scale", torch.ones(d))
+        self.quadratic = d <= 30  # above, squares outnumber what usual samples can fit
+        self.theta = nn.Parameter(torch.zeros(1 + d + (d * (d + 1) // 2 if self.quadratic else 0)))
+        last = nn.Linear(hidden, 1, bias=False)
+        nn.init.zeros_(last.weight)
+        self.residual = nn.Sequential(nn.Linear(d, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), last)
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        z = (torch.cat([part.flatten(1) for part in parts], 1) - self.mean) / self.scale
+        return self._features(z) @ self.theta + self.residual(z)[:, 0]
+
+    def _features(self, z: Tensor) -> Tensor:
+        columns = [torch.ones_like(z[:, :1]), z]
+        if self.quadratic:
+            near = z.clamp(-REACH, REACH)
+            i, j = torch.triu_indices(z.shape[1], z.shape[1], device=z.device)
+            columns.append(near[:, i] * near[:, j])
+        return torch.cat(columns, 1)
+
+    @torch.no_grad()
+    def standardise(self, x: Measure, y: Measure) -> None:
+        """Take centre and scale from both samples."""
+        rows = torch.cat([x.flat, y.flat]).double()
+        sd = rows.std(0, correction=0)
+        self.mean.copy_(rows.mean(0))
+        self.scale.copy_(torch.where(sd > 0, sd, 1.0))
+
+    @torch.no_grad()
+    def start(self, fit: tuple[Measure, Measure], held: tuple[Measure, Measure]) -> None:
+        """Start at the better, on held-out rows, of the linear and the quadratic logistic regression."""
+        self.standardise(*fit)
+        d = len(self.mean)
+        (fx, fy), (hx, hy) = ([self._features((m.flat - self.mean) / self.scale).double() for m in ms] for ms in (fit, held))
+        linear = _logistic(fx[:, : 1 + d], fy[:, : 1 + d], *fit)
+        best = torch.zeros_like(self.theta, dtype=torch.float64)
+        best[: 1 + d] = linear
+        if self.quadratic and 20 * len(best) <= fx.shape[0] + fy.shape[0]:
+            full = _logistic(fx, fy, *fit)
+            gain_x = nn.functional.softplus(-(hx @ best)) - nn.functional.softplus(-(hx @ full))
+            gain_y = nn.functional.softplus(hy @ best) - nn.functional.softplus(hy @ full)
+            gain = float(held[0].mean(gain_x) + held[1].mean(gain_y))
+            error = float(gain_x.var() / len(gain_x) + gain_y.var() / len(gain_y)) ** 0.5
+            best = full if gain > error else best
+        self.theta.copy_(best)
+
+
+def mlp(*event_shapes: Size, hidden: int = 64, layers: int = 2) -> nn.Module:
+    """A plain multilayer perceptron on the flattened parts, for critics that are no logit."""
+    return _Flat(sum(shape.numel() for shape in event_shapes), hidden, layers)
+
+
+class _Flat(nn.Module):
+    def __init__(self, d: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        widths = [d] + [hidden] * layers
+        body = [module for a, b in zip(widths, widths[1:]) for module in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+        self.body = nn.Sequential(*body, nn.Linear(widths[-1], 1))
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return self.body(torch.cat([part.flatten(1) for part in parts], 1))[:, 0]  # type: ignore[no-any-return]
+
+
+def build(factory: Factory, x: Measure, seed: int) -> nn.Module:
+    """Make the network for points like x's, initialised from `seed`; global generators are left as they were.
+
+    Raises
+    ------
+    ValueError
+        If its output is not one finite number per point, or has no gradient.
+    """
+    with _init_lock, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = factory(*x.event_shapes).to(dtype=x.dtype, device=x.device)
+    with torch.enable_grad():
+        few = [part[:2] for part in x.parts]
+        network.eval()
+        scores = network(*few)
+    if not isinstance(scores, Tensor) or scores.shape not in ((len(few[0]),), (len(few[0]), 1)):
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(f"critic must return one number per point, shape ({len(few[0])},); got {shape}.")
+    if not bool(torch.isfinite(scores).all()):
+        raise ValueError("critic returned NaN or infinity on the first points, before any training.")
+    if not scores.requires_grad:
+        raise ValueError("critic's output has no gradient with respect to its parameters; do not detach it.")
+    return network
+
+
+def _logistic(fx: Tensor, fy: Tensor, x: Measure, y: Measure) -> Tensor:
+    """Coefficients of a weighted logistic regression, each side with total weight one, by Newton's method."""
+    features = torch.cat([fx, fy])
+    weights = torch.cat([x.weights, y.weights]).double() * (len(features) / 2)
+    sign = torch.cat([torch.ones(len(fx)), -torch.ones(len(fy))]).to(features)
+    penalty = torch.full((features.shape[1],), PRIOR**-2, dtype=features.dtype, device=features.device)
+    theta = features.new_zeros(features.shape[1])
+    objective = float("inf")
+    for _ in range(30):
+        scores = features @ theta
+        p = torch.sigmoid(-sign * scores)
+        gradient = -features.T @ (weights * sign * p) + penalty * theta
+        hessian = features.T @ ((weights * p * (1 - p))[:, None] * features) + torch.diag(penalty)
+        step = torch.linalg.solve(hessian, gradient)
+        size, before = 1.0, objective
+        for _ in range(20):  # halve until the objective falls
+            trial = theta - size * step
+            objective = float(weights @ nn.functional.softplus(-sign * (features @ trial)) + (penalty * trial.square()).sum() / 2)
+            if objective <= before:
+                break
+            size /= 2
+        theta = trial
+        if before - objective < 1e-9 * abs(objective):
+            break
+    return theta
