@@ -13,7 +13,8 @@ __all__ = ["Bars", "Feature", "Gap", "Histogram", "View", "bars", "features", "g
 
 Matrix = NDArray[np.floating]
 
-CELLS = 20_000_000  # of a matrix that is sorted for the ranking: about four seconds
+CELLS = 5_000_000  # that are looked at: seconds of sorting, and more rows would not change a picture
+MOST_ROWS, LEAST_ROWS = 200_000, 1_000
 VIEW_COLUMNS = 200  # the linear discriminant needs a covariance matrix: of the columns that differ most
 LEVELS = 40  # a column of fewer different values is drawn value by value
 
@@ -83,17 +84,19 @@ def features(names: Sequence[str], source: Sequence[str], categorical: Sequence[
     ]
 
 
-def sample(data: Matrix, rows: int, seed: int) -> Matrix:
-    """At most `rows` of them, without replacement, in their order; float64."""
-    if len(data) > rows:
-        data = data[np.sort(np.random.default_rng(seed).choice(len(data), rows, replace=False))]
+def sample(data: Matrix, seed: int, weights: NDArray[np.float64] | None = None) -> Matrix:
+    """The rows, or as many random ones as pictures need, in their order and in float64; drawn by their weights if unequal."""
+    most = int(np.clip(CELLS // (2 * data.shape[1]), LEAST_ROWS, MOST_ROWS))
+    rng = np.random.default_rng(seed)
+    if weights is not None:
+        data = data[np.sort(rng.choice(len(data), min(len(data), most), p=weights / weights.sum()))]
+    elif len(data) > most:
+        data = data[np.sort(rng.choice(len(data), most, replace=False, shuffle=False))]
     return np.asarray(data, dtype=np.float64)
 
 
-def gaps(x: Matrix, y: Matrix, found: Sequence[Feature], seed: int = 0) -> tuple[list[Gap], int]:
-    """Every feature's gap, largest first, and how many rows of each side were used at most."""
-    rows = max(CELLS // (2 * x.shape[1]), 1000)
-    x, y = sample(x, rows, seed), sample(y, rows, seed + 1)
+def gaps(x: Matrix, y: Matrix, found: Sequence[Feature]) -> list[Gap]:
+    """Every feature's gap, largest first."""
     numeric = [f for f in found if not f.levels]
     made = []
     for start in range(0, len(numeric), 256):
@@ -101,7 +104,7 @@ def gaps(x: Matrix, y: Matrix, found: Sequence[Feature], seed: int = 0) -> tuple
         places = [f.columns[0] for f in part]
         made += [Gap(f, *pair) for f, *pair in zip(part, *_number_gaps(x[:, places], y[:, places]))]
     made += [Gap(f, *_word_gap(x[:, f.columns], y[:, f.columns])) for f in found if f.levels]
-    return sorted(made, key=lambda gap: -gap.distance), rows
+    return sorted(made, key=lambda gap: -gap.distance)
 
 
 def _number_gaps(x: Matrix, y: Matrix) -> tuple[list[float], list[float]]:
@@ -173,8 +176,8 @@ def view(x: Matrix, y: Matrix, found: Sequence[Feature], *, rows: int = 2000, se
     if x.shape[1] < 2 or min(len(x), len(y)) < 2:
         return None
     (fit_x, x), (fit_y, y) = _halves(x, rows, seed), _halves(y, rows, seed + 1)
-    ranked, _ = gaps(fit_x, fit_y, found) if x.shape[1] > VIEW_COLUMNS else ([Gap(f, 0, 0) for f in found], 0)
-    places = [place for gap in ranked for place in gap.feature.columns][:VIEW_COLUMNS]
+    ranked = [gap.feature for gap in gaps(fit_x, fit_y, found)] if x.shape[1] > VIEW_COLUMNS else found
+    places = [place for feature in ranked for place in feature.columns][:VIEW_COLUMNS]
     centre, spread = (getattr(np.concatenate([fit_x, fit_y])[:, places], of)(0) for of in ("mean", "std"))
     scale = np.where(spread > 0, spread, np.inf)
     fit_x, fit_y, x, y = ((side[:, places] - centre) / scale for side in (fit_x, fit_y, x, y))

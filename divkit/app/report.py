@@ -1,0 +1,79 @@
+"""A comparison as one HTML file: no script, nothing loaded from elsewhere, every foreign name escaped."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from divkit.app.page import Page
+from divkit.app.pictures import COLOURS
+from divkit.app.sections import Data, cloud, panels, weighty
+from divkit.app.words import Name, percent, plain
+from divkit.comparison import Comparison
+from divkit.results import Bias, Status
+
+__all__ = ["render", "write"]
+
+
+def write(comparison: Comparison, path: str | Path) -> None:
+    """Write the report to `path`, replacing what is there only once the new file is whole.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be written; nothing half-written stays behind.
+    """
+    target = Path(path)
+    text = render(comparison).encode("utf-8", "replace")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".divkit-", suffix=".html")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def render(comparison: Comparison) -> str:
+    """The report as a page: a headline, the table, the columns, clouds and rows behind it, and how to read and repeat it."""
+    seed = comparison.settings.get("seed")
+    seed = seed if isinstance(seed, int) else 0
+    data = Data.of(comparison, seed)
+    now = datetime.now().astimezone()
+    return _template().render(
+        sides=[(Name.of(side.label, 60), side, len(rows)) for side, rows in ((comparison.x, data.x), (comparison.y, data.y))],
+        page=Page.of(comparison, data.clear),
+        comparison=comparison,
+        columns=len(data.found),
+        panels=panels(data),
+        cloud=cloud(data, seed),
+        weighty=weighty(comparison, data),
+        weighted=data.weighted,
+        sampled=len(data.x) < comparison.x.measure.n or len(data.y) < comparison.y.measure.n,
+        colours=COLOURS,
+        now=f"{now.day} {now:%B %Y, %H:%M %Z}",
+        biases=list(Bias),
+        statuses=list(Status),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader("divkit.app")
+    )
+    environment.filters |= {"plain": plain, "percent": percent, "thousands": lambda count: f"{count:,}"}
+    return environment.get_template("report.html.j2")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,197 @@
+"""The report's three looks behind the numbers: columns, both clouds, and the rows that weigh most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from divkit.app import pictures
+from divkit.app.differences import Bars, Feature, Gap, Matrix, bars, features, gaps, histogram, sample, view
+from divkit.app.words import Name, numbers, percent
+from divkit.comparison import Comparison, Row, Sample
+
+__all__ = ["Contribution", "Data", "Panel", "Picture", "Weighty", "cloud", "panels", "weighty"]
+
+PANELS = 8
+ROWS = 10
+UNUSUAL = 2.0  # pooled standard deviations
+RARE = 0.05  # share of a level
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What the sections look at: the rows, or a sample of them, and the columns ranked by how far apart they are."""
+
+    x: Matrix
+    y: Matrix
+    found: list[Feature]
+    ranked: list[Gap]
+    weighted: bool
+
+    @classmethod
+    def of(cls, comparison: Comparison, seed: int) -> Data:
+        x, y = (_rows(side, seed + place) for place, side in enumerate((comparison.x, comparison.y)))
+        named = len(comparison.columns) == x.shape[1]
+        names = comparison.columns if named else [f"coordinate {place}" for place in range(1, x.shape[1] + 1)]
+        found = features(names, comparison.source if named else names, comparison.categorical)
+        weighted = not (comparison.x.measure.uniform and comparison.y.measure.uniform)
+        return cls(x, y, found, gaps(x, y, found), weighted)
+
+    @property
+    def clear(self) -> list[str]:
+        """Columns whose distance is more than twice what chance gives."""
+        return [gap.feature.name for gap in self.ranked if gap.distance > 2 * gap.chance]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One column: its gap, and a picture for numbers or bars for words."""
+
+    name: Name
+    distance: str
+    chance: str
+    clear: bool
+    picture: str
+    caption: str
+    bars: list[tuple[Name, float, str, float, str]]  # level, share in x, as text, share in y, as text
+
+
+@dataclass(frozen=True)
+class Picture:
+    uri: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One row of x or y: by how much leaving it out lowers the value."""
+
+    side: int
+    row: str
+    errors: float
+    in_errors: str
+    change: str
+    unusual: list[tuple[Name, str]]
+
+
+@dataclass(frozen=True)
+class Weighty:
+    """The rows that weigh most in one divergence, and how concentrated it is."""
+
+    divergence: Name
+    rows: list[Contribution]
+    largest: float
+    concentrated: str
+
+
+def panels(data: Data) -> list[Panel]:
+    """The columns that differ most, or all if there are few."""
+    return [_panel(data, gap) for gap in data.ranked[:PANELS]]
+
+
+def cloud(data: Data, seed: int) -> Picture | None:
+    """Both clouds in two dimensions; None for a single column."""
+    found = view(data.x, data.y, data.found, seed=seed)
+    if found is None:
+        return None
+    gone = pictures.outside(found)
+    said = found.said + (f"; {gone} far points lie outside the frame" if gone else "")
+    return Picture(pictures.data_uri(pictures.cloud_figure(found)), said)
+
+
+def weighty(comparison: Comparison, data: Data) -> Weighty | None:
+    """For the first solved divergence with a standard error and one influence value per row; None where there is none."""
+    row = next((row for row in comparison.rows if _tells_rows(comparison, row)), None)
+    if row is None or row.estimate is None:
+        return None
+    e = row.estimate
+    sides = comparison.x.measure, comparison.y.measure
+    parts = []
+    for measure, influence in zip(sides, e.influence):
+        values = influence.detach().double()
+        parts.append((measure.weights.double() * (values - measure.mean(values))).numpy(force=True))
+    pooled = np.concatenate(parts)
+    order = np.argsort(-np.abs(pooled), kind="stable")
+    squares = np.sort(pooled**2)[::-1]
+    top = max(1, round(0.01 * len(pooled)))
+    share = float(squares[:top].sum() / squares.sum()) if squares.sum() > 0 else 0.0
+    rows = []
+    for place in order[:ROWS].tolist():
+        side, index = (0, place) if place < len(parts[0]) else (1, place - len(parts[0]))
+        change = float(pooled[place])
+        rows.append(
+            Contribution(
+                side=side,
+                row=f"{index:,}",
+                errors=change / e.stderr,
+                in_errors=numbers([change / e.stderr], 0.1)[0],
+                change=percent(change / e.value) if e.value else "—",
+                unusual=_unusual(data, sides[side].flat[index].detach().double().numpy(force=True)),
+            )
+        )
+    largest = max(abs(found.errors) for found in rows)
+    concentrated = f"{top:,} of {len(pooled):,} rows carry {percent(share)} of the variance"
+    return Weighty(Name.of(row.name), rows, largest, concentrated)
+
+
+def _tells_rows(comparison: Comparison, row: Row) -> bool:
+    e = row.estimate
+    if e is None or not e.converged or not math.isfinite(e.stderr) or e.stderr <= 0:
+        return False
+    return tuple(len(part) for part in e.influence) == (comparison.x.measure.n, comparison.y.measure.n)
+
+
+def _rows(side: Sample, seed: int) -> Matrix:
+    measure = side.measure
+    parts = [part.detach().reshape(len(part), -1) for part in measure.parts]
+    data: NDArray[np.floating] = (parts[0] if len(parts) == 1 else torch.cat(parts, 1)).numpy(force=True)
+    return sample(data, seed, None if measure.uniform else measure.weights.detach().double().numpy(force=True))
+
+
+def _panel(data: Data, gap: Gap) -> Panel:
+    name, feature = Name.of(gap.feature.name), gap.feature
+    distance, chance = (f"{v:.2f}" for v in (gap.distance, gap.chance))
+    clear = gap.distance > 2 * gap.chance
+    if feature.levels:
+        found: Bars = bars(data.x, data.y, feature)
+        shares = [
+            (Name.of(level, 22), 100 * p, percent(p), 100 * q, percent(q))
+            for level, p, q in zip(found.levels, found.x, found.y)
+        ]
+        rest = f"{found.rest} more level{'s' * (found.rest > 1)}" if found.rest else ""
+        return Panel(name, distance, chance, clear, "", rest, shares)
+    x, y = (side[:, feature.columns[0]] for side in (data.x, data.y))
+    drawn = histogram(x, y)
+    spread = float(np.concatenate([x, y]).std())
+    means = numbers([float(x.mean()), float(y.mean())], spread / 10)
+    caption = f"means {means[0]} and {means[1]}"
+    if drawn.outside:
+        caption += f"; {percent(drawn.outside)} of rows beyond the ends"
+    return Panel(name, distance, chance, clear, pictures.data_uri(pictures.distribution_figure(drawn)), caption, [])
+
+
+def _unusual(data: Data, point: NDArray[np.float64]) -> list[tuple[Name, str]]:
+    """The columns in which a row is far out, farthest first: no values, only which way."""
+    told: list[tuple[float, Name, str]] = []
+    for feature in _few(data.found, data.ranked):
+        places = list(feature.columns)
+        pooled = np.concatenate([data.x[:, places], data.y[:, places]])
+        if feature.levels:
+            share = float((pooled[:, int(np.argmax(point[places]))] > 0).mean())
+            if share < RARE:
+                told.append((1 / math.sqrt(max(share, 1e-9)), Name.of(feature.name, 24), "rare"))
+            continue
+        spread = float(pooled.std())
+        z = (float(point[places[0]]) - float(pooled.mean())) / spread if spread > 0 else 0.0
+        if abs(z) >= UNUSUAL:
+            told.append((abs(z), Name.of(feature.name, 24), "high" if z > 0 else "low"))
+    return [(name, how) for _, name, how in sorted(told, key=lambda found: -found[0])[:3]]
+
+
+def _few(found: Sequence[Feature], ranked: Sequence[Gap], most: int = 200) -> Sequence[Feature]:
+    return found if len(found) <= most else [gap.feature for gap in ranked[:most]]
