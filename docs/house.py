@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,16 +25,6 @@ LATE = {  # imports against the order, inside a function or for the type checker
     ("measure", "tables"),  # when a data frame comes in
     ("comparison", "app"),  # when a report is written
 }
-
-FLOORS = (
-    ("divergence",),
-    ("critic",),
-    ("fdiv", "transport", "kernel"),
-    ("criterion", "testing", "metrics"),
-    ("comparison", "models"),
-    ("reproduce",),
-    ("app",),
-)
 
 
 class Import(NamedTuple):
@@ -111,68 +100,34 @@ def _targets(node: ast.stmt, path: Path) -> set[str]:
     return {name[1] if len(name) > 1 else "divkit" for name in dotted if name[0] == "divkit"}
 
 
-def edges() -> set[tuple[str, str]]:
-    """Imports between the ground (as one room) and the rooms above, without those that follow from others."""
-    found = {(_merged(i.source), _merged(i.target)) for i in imports() if (i.source, i.target) not in LATE}
-    found = {(a, b) for a, b in found if a != b}
-    return {(a, b) for a, b in found if not any(c != b and _reaches(c, b, found) for source, c in found if source == a)}
-
-
-def _merged(room: str) -> str:
-    return "ground" if room in GROUND else room
-
-
-def _reaches(start: str, goal: str, found: set[tuple[str, str]]) -> bool:
-    return any(b == goal or _reaches(b, goal, found) for a, b in found if a == start)
-
-
-WIDTH, BOX, STEP, ROW = 760, 30, 62, 132
+CELL, MARGIN = 24, 96
 
 
 def draw() -> str:
-    """The picture as SVG text: the ground below, an arrow from each room to what it imports."""
-    here = set(rooms())
-    floors = [[room for room in floor if room in here] for floor in FLOORS]
-    floors = [floor for floor in floors if floor]
-    height = (len(floors) + 1) * STEP + 30
-    place: dict[str, tuple[float, float]] = {"ground": (WIDTH / 2, height - 40)}
-    for level, floor in enumerate(floors, start=1):
-        for i, room in enumerate(floor):
-            place[room] = ((WIDTH - ROW) / 2 + (i - (len(floor) - 1) / 2) * ROW * 1.4, height - 40 - level * STEP)
-    if "truths" in here:
-        place["truths"] = (WIDTH - 70, height - 40 - STEP)
-    parts = [_arrow(place[a], place[b], b == "ground") for a, b in sorted(edges()) if a in place and b in place]
-    for room, (x, y) in place.items():
-        wide = WIDTH - 20 if room == "ground" else ROW
-        label = "  ·  ".join(r for r in GROUND if r in here) if room == "ground" else room
-        parts.append(_box(x, y, wide, label))
+    """The picture as SVG text: one row per room, a dot under each room that it imports, a ring where that happens late."""
+    order = [room for room in ROOMS if room in rooms()]
+    place = {room: i for i, room in enumerate(order)}
+    size = MARGIN + CELL * len(order) + 8
+    steps = "".join(f"H{MARGIN + CELL * i}V{MARGIN + CELL * i}" for i in range(1, len(order)))
+    parts = [f'<path class="closed" d="M{MARGIN} {MARGIN}{steps}H{size - 8}V{MARGIN}z"/>']
+    for room, i in place.items():
+        middle = MARGIN + CELL * (i + 0.5)
+        parts.append(f'<path class="rule" d="M{MARGIN} {middle + CELL / 2}H{size - 8}"/>')
+        parts.append(f'<text x="{MARGIN - 8}" y="{middle}" text-anchor="end">{room}</text>')
+        parts.append(f'<text transform="translate({middle} {MARGIN - 8}) rotate(-90)">{room}</text>')
+    reached = {(edge.source, edge.target): False for edge in imports() if not edge.late}
+    late = {(edge.source, edge.target): True for edge in imports() if edge.late}
+    for (source, target), ring in {**late, **reached}.items():
+        if source in place and target in place:
+            x, y = (MARGIN + CELL * (place[room] + 0.5) for room in (target, source))
+            title = f"<title>{source} imports {target}{' when needed' if ring else ''}</title>"
+            parts.append(f'<circle class="{"late" if ring else "early"}" cx="{x}" cy="{y}" r="6">{title}</circle>')
     style = (
-        "text{font:14px sans-serif;text-anchor:middle;dominant-baseline:central;fill:#1c2733}"
-        "rect{fill:#eef3f8;stroke:#4a6785;rx:5}path{stroke:#7d94ab;fill:none}"
-    )
-    marker = (
-        '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0 8 4 0 8z" style="fill:#7d94ab;stroke:none"/></marker>'
+        "text{font:13px sans-serif;dominant-baseline:central;fill:#1c2733}.closed{fill:#f1e9e4}.rule{stroke:#d5dde5}"
+        "circle{stroke:#2f5d8a;stroke-width:1.5}.early{fill:#2f5d8a}.late{fill:#ffffff}"
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
-        f"<title>The rooms of divkit and their imports</title><style>{style}</style><defs>{marker}</defs>"
-        f'<rect x="0" y="0" width="{WIDTH}" height="{height}" style="fill:#ffffff;stroke:none"/>{"".join(parts)}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" width="{size}" height="{size}" role="img">'
+        f"<title>Rows import columns; above the diagonal nothing may be imported early</title><style>{style}</style>"
+        f'<rect width="{size}" height="{size}" fill="#ffffff"/>{"".join(parts)}</svg>\n'
     )
-
-
-def _box(x: float, y: float, wide: float, label: str) -> str:
-    rect = f'<rect x="{x - wide / 2:g}" y="{y - BOX / 2:g}" width="{wide:g}" height="{BOX}"/>'
-    return f'{rect}<text x="{x:g}" y="{y:g}">{escape(label)}</text>'
-
-
-def _arrow(start: tuple[float, float], end: tuple[float, float], grounded: bool) -> str:
-    (x, y), (u, v) = start, end
-    u = x if grounded else u
-    y, v = y + BOX / 2, v - BOX / 2 - 2
-    bend = (v - y) / 2
-    return f'<path d="M{x:g} {y:g}C{x:g} {y + bend:g} {u:g} {v - bend:g} {u:g} {v:g}" marker-end="url(#tip)"/>'
-
-
-if __name__ == "__main__":
-    Path(__file__).with_name("house.svg").write_text(draw(), encoding="utf-8")
