@@ -41,12 +41,7 @@ class Criterion:
     """
 
     def __init__(self, divergence: str | Divergence, **fields: Any) -> None:
-        if isinstance(divergence, Divergence):
-            if fields:
-                raise TypeError(f"fields ({', '.join(fields)}) go with a name; this divergence has its own: use dataclasses.replace.")
-            self.divergence = divergence
-        else:
-            self.divergence = registry.get(divergence, **fields)
+        _, self.divergence = registry.named(divergence, **fields)
         self.solution: Solution | None = None
         self._ascending = False
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from divkit.divergence import Divergence
 
-__all__ = ["get", "names", "register"]
+__all__ = ["get", "named", "names", "register"]
 
 Factory = Callable[..., "Divergence"]
 
@@ -88,6 +88,25 @@ def get(name: str, **fields: Any) -> Divergence:
         return _FACTORIES[head](**_options(options, name), **fields)
     except TypeError as error:
         raise ValueError(f"divergence {head!r}: {error}") from error
+
+
+def named(divergence: str | Divergence, **fields: Any) -> tuple[str, Divergence]:
+    """The divergence with what to call it: a name stays as it was written.
+
+    Raises
+    ------
+    TypeError
+        For what is neither, and for fields beside a divergence that has its own.
+    """
+    from divkit.divergence import Divergence
+
+    if isinstance(divergence, str):
+        return divergence, get(divergence, **fields)
+    if not isinstance(divergence, Divergence):
+        raise TypeError(f"a divergence is named by a string or is a Divergence; got {type(divergence).__name__}.")
+    if fields:
+        raise TypeError(f"fields ({', '.join(fields)}) go with a name; this divergence has its own: use dataclasses.replace.")
+    return divergence.name, divergence
 
 
 def _options(text: str, name: str) -> dict[str, Any]:
