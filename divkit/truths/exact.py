@@ -125,8 +125,9 @@ def exact(name: str, p: td.Distribution, q: td.Distribution, **fields: float) ->
     checked = _fields(name, rule, fields)
     for label, law in (("p", p), ("q", q)):
         _check(label, law)
-    if p.event_shape.numel() != q.event_shape.numel():
-        raise ValueError(f"p and q must have the same event shape, got {tuple(p.event_shape)} and {tuple(q.event_shape)}")
+    if p.event_shape != q.event_shape:
+        shapes = f"{tuple(p.event_shape)} and {tuple(q.event_shape)}"
+        raise ValueError(f"p and q must have the same event shape, got {shapes}; give two laws of the same space")
     value = float(rule.value(read(p), read(q), **checked))
     if math.isnan(value):
         raise ValueError(f"{name} of {p} and {q} is not a number; give less extreme parameters, in float64")

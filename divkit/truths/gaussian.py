@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -119,16 +120,20 @@ def _kernel_gap(p: Law, q: Law, t: Array) -> Array:
 def _log_moment(a: Gaussian, b: Gaussian, t: Array) -> Array:
     values, vectors = np.linalg.eigh(a.covariance + b.covariance)
     mean = vectors.T @ (a.mean - b.mean)
-    grown = 1.0 + 2.0 * t[:, None] * values
-    result: Array = -np.sum(np.log(grown) / 2.0 + t[:, None] * mean**2 / grown, axis=1)
+    growth = 2.0 * t[:, None] * values
+    result: Array = -np.sum(np.log1p(growth) / 2.0 + t[:, None] * mean**2 / (1.0 + growth), axis=1)
     return result
 
 
 def _spectrum(p: Gaussian, q: Gaussian) -> Array:
     """Eigenvalues of A^½BA^½, as the squared singular values of the product of two roots."""
-    roots = np.linalg.cholesky(p.covariance).T @ np.linalg.cholesky(q.covariance)
-    result: Array = np.linalg.svd(roots, compute_uv=False) ** 2
-    return result
+    roots: Array = np.linalg.svd(_root(p) @ _root(q), compute_uv=False)
+    return roots**2
+
+
+def _root(law: Gaussian) -> Any:
+    values, vectors = np.linalg.eigh(law.covariance)  # not Cholesky: a Dirichlet law's covariance is singular
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def _angles(p: Gaussian, q: Gaussian, count: int) -> float:

@@ -80,8 +80,10 @@ def wasserstein(p: Lattice, q: Lattice, power: int) -> float:
 def _sizes(p: Lattice, q: Lattice) -> list[int]:
     """Numbers of terms to try: past both laws' bulk, then doubling."""
     need = max(law.mean + 40.0 * math.sqrt(law.variance) + 100.0 for law in (p, q))
-    first = min(int(min(need, max(p.high, q.high) + 1.0)), _LONGEST)
-    sizes = [first]
+    need = min(need, max(p.high, q.high) + 1.0)
+    if need > _LONGEST:
+        raise ValueError(f"the laws reach to {need:.3g}, wanted at most {_LONGEST}; give laws with smaller means")
+    sizes = [int(need)]
     while not _complete(p, q, sizes[-1]) and sizes[-1] < _LONGEST:
         sizes.append(min(2 * sizes[-1], _LONGEST))
     return sizes

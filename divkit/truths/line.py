@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .integrals import Integrand
 from .lines import Line
 from .mixtures import Blend
-from .quadrature import FLOOR, Array, Chart, charts, log_integrals
+from .quadrature import FLOOR, NEAR, Array, Chart, charts, log_integrals
 
 __all__ = ["energy", "log_integral", "wasserstein"]
 
 _MASS = 1e-8  # how far from one the laws' masses on the panels may be
+_OUTER = 1e-6  # the levels beyond which quantiles are compared directly
+_SCALES = 1e100  # largest ratio of scales at which squares still fit in float64
 _ROUNDING = 1e-14  # differences of tails below this fraction of the tails are rounding
 
 
@@ -22,9 +25,10 @@ def log_integral(p: Line, q: Line, integrand: Integrand, what: str) -> float:
 
     def logs(origin: Array, offset: Array) -> Array:
         log_p, log_q = p.log_density(origin, offset), q.log_density(origin, offset)
-        # at the floor a density is not known: whether what follows is infinite is told by the growth before it
-        known = (np.minimum(log_p, log_q) > FLOOR) | np.isneginf(log_p) | np.isneginf(log_q)
-        return np.stack([np.where(known, integrand(log_p, log_q), -np.inf), log_p, log_q])
+        value = integrand(log_p, log_q)
+        unknown = _unknown(integrand, log_p, log_q, value)
+        rows = np.stack([np.where(unknown, -np.inf, value), log_p, log_q])
+        return np.where((rows <= FLOOR) & ~unknown, -np.inf, rows)
 
     value, *masses = log_integrals(logs, _charts(p, q), what)
     if value == math.inf:
@@ -38,6 +42,20 @@ def log_integral(p: Line, q: Line, integrand: Integrand, what: str) -> float:
     return float(value)
 
 
+def _unknown(integrand: Integrand, log_p: Array, log_q: Array, value: Array) -> NDArray[np.bool_]:
+    """Tell where the integrand depends on how far below its floor a density is.
+
+    It counts as nothing there; whether it is infinite from there on is told by its growth before.
+    """
+    low_p, low_q = ((log <= FLOOR) & np.isfinite(log) for log in (log_p, log_q))
+    unknown = low_p & low_q
+    some = (low_p | low_q) & ~unknown
+    if some.any():
+        deeper = integrand(*(np.where(low, 2.0 * log, log)[some] for low, log in ((low_p, log_p), (low_q, log_q))))
+        unknown[some] = ~np.isclose(value[some], deeper, rtol=0.0, atol=1e-12)
+    return unknown
+
+
 def energy(p: Line, q: Line) -> float:
     """2∫(F − G)², which is 2E|X−Y| − E|X−X′| − E|Y−Y′| where the means exist."""
     return 2.0 * _tails(p, q, 2, "energy")
@@ -48,28 +66,36 @@ def wasserstein(p: Line, q: Line, power: int) -> float:
     if power == 1 and p.key != q.key:
         return _tails(p, q, 1, "w1")
     if mixed := sorted((law for law in (p, q) if isinstance(law.functions, Blend)), key=lambda law: law.spread):
-        return _mapped(mixed[0], q if mixed[0] is p else p, power)
+        first, second = mixed[0], q if mixed[0] is p else p
+        tails = _levels(first, second, power, _OUTER)
+        return tails if tails == math.inf else tails + _mapped(first, second, power)
+    return _levels(p, q, power, 0.5)
+
+
+def _levels(p: Line, q: Line, power: int, outer: float) -> float:
+    """∫|F⁻¹ − G⁻¹|^p du over the levels up to `outer` and from 1 − `outer`."""
 
     def logs(origin: Array, offset: Array) -> Array:
         return power * np.log(np.abs(_quantile_gap(p, q, origin, offset)))[None]
 
-    return _exp(log_integrals(logs, charts([], 1.0, 0.0, 1.0), f"w{power}")[0])
+    start, stop = NEAR, math.log(outer)
+    ends = [Chart(0.0, 1.0, start, stop, False), Chart(1.0, -1.0, start, stop, False)]
+    return _exp(log_integrals(logs, ends, f"w{power}")[0])
 
 
 def _mapped(p: Line, q: Line, power: int) -> float:
-    """∫|x − G⁻¹(F(x))|^p dF(x): the law's own line resolves a mixture's peaks, levels u do not."""
+    """∫|x − G⁻¹(F(x))|^p dF(x) over the other levels: a mixture's peaks are resolved on its line, not in its levels."""
 
     def logs(origin: Array, offset: Array) -> Array:
-        x, density = origin + offset, p.log_density(origin, offset)
+        x = origin + offset
         lower, upper = p.functions.cdf(x), p.functions.sf(x)
-        gap = np.zeros_like(x)
-        for below, name, u in [(lower <= upper, "ppf", lower), (lower > upper, "isf", upper)]:
-            side = below & (u > 0.0) & (density > -1e4)  # beyond, the level underflows and carries nothing
-            if side.any():
-                gap[side] = x[side] - getattr(q.functions, name)(u[side])
-        return power * np.log(np.abs(gap))[None] + density
+        images = np.where(lower <= upper, q.functions.ppf(lower), q.functions.isf(upper))
+        rows: Array = power * np.log(np.abs(x - images))[None] + p.log_density(origin, offset)
+        return rows
 
-    return _exp(log_integrals(logs, _charts(p, q), f"w{power}")[0])
+    low, high = (float(quantile(np.array(_OUTER))) for quantile in (p.functions.ppf, p.functions.isf))
+    inside = charts([x for x in p.points if low < x < high], (1.0, 1.0), low, high)
+    return _exp(log_integrals(logs, inside, f"w{power}")[0])
 
 
 def _tails(p: Line, q: Line, power: int, what: str) -> float:
@@ -97,7 +123,10 @@ def _quantile_gap(p: Line, q: Line, origin: Array, offset: Array) -> Array:
 
 
 def _charts(p: Line, q: Line) -> list[Chart]:
-    return charts([*p.points, *q.points], min(p.spread, q.spread))
+    scales = sorted((p.spread, q.spread))
+    if not scales[1] < _SCALES * scales[0]:
+        raise ValueError(f"the laws' scales, {scales[0]:.3g} and {scales[1]:.3g}, are too far apart; give less extreme ones")
+    return charts([*p.points, *q.points], (scales[0], scales[1]))
 
 
 def _exp(log: float) -> float:

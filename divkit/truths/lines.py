@@ -16,6 +16,7 @@ from .quadrature import FLOOR, Array
 __all__ = ["LINES", "Family", "Getter", "Line", "line"]
 
 Getter = Callable[[str], float]  # a parameter of a law by its name
+Tail = Callable[[tuple[float, ...], Array, bool], Array]  # (shapes, u, upper) -> standard quantile, NaN where scipy's will do
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -45,19 +46,21 @@ class Family:
     """A location-scale family: shape, location and scale from a torch law, and the standard log-density.
 
     `log_density(shapes, z, w)` is taken at z; w = 1 − z carries the digits that z loses next to 1.
+    `tail` gives the extreme quantiles that scipy does not.
     """
 
     standard: Any
     parameters: Callable[[Getter], tuple[tuple[float, ...], float, float]]
     log_density: Callable[[tuple[float, ...], Array, Array], Array]
-    functions: Callable[[Any], Any] = lambda frozen: frozen
+    tail: Tail = lambda shapes, u, upper: np.full_like(u, np.nan)
 
 
 @dataclass(frozen=True)
-class Student:
-    """Distribution functions of Student's t, with the power law's own quantiles where scipy's inversion gives out."""
+class Quantiles:
+    """Distribution functions by scipy, with the family's own quantiles far out, where scipy's inversions give out."""
 
     frozen: Any
+    tail: Callable[[Array, bool], Array]
 
     def cdf(self, x: Array) -> Array:
         result: Array = self.frozen.cdf(x)
@@ -68,19 +71,27 @@ class Student:
         return result
 
     def ppf(self, u: Array) -> Array:
-        return self._quantile(u, -1.0)
+        return self._merge(u, self.frozen.ppf, upper=False)
 
     def isf(self, u: Array) -> Array:
-        return self._quantile(u, 1.0)
+        return self._merge(u, self.frozen.isf, upper=True)
 
-    def _quantile(self, u: Array, sign: float) -> Array:
-        (df,), place = self.frozen.args, self.frozen.kwds
-        far = np.exp(((df / 2 - 1) * math.log(df) - special.betaln(df / 2, 0.5) - np.log(u)) / df)
-        tail = far > 1e9 * (1.0 + df)  # the next term of the tail is smaller by the square of this
-        near = np.where(tail, 0.5, u)
-        inner = self.frozen.ppf(near) if sign < 0 else self.frozen.isf(near)
-        quantile: Array = np.where(tail, place["loc"] + sign * place["scale"] * far, inner)
-        return quantile
+    def _merge(self, u: Array, inner: Callable[[Array], Array], upper: bool) -> Array:
+        far = self.tail(u, upper)
+        return np.where(np.isnan(far), inner(np.where(np.isnan(far), u, 0.5)), far)
+
+
+def _student_tail(shapes: tuple[float, ...], u: Array, upper: bool) -> Array:
+    (df,) = shapes
+    z = np.exp(((df / 2 - 1) * math.log(df) - special.betaln(df / 2, 0.5) - np.log(u)) / df)
+    # the next term of the tail is smaller by the square of this
+    return np.where(z > 1e9 * (1.0 + df), z if upper else -z, np.nan)
+
+
+def _beta_tail(shapes: tuple[float, ...], u: Array, upper: bool) -> Array:
+    a, b = shapes[::-1] if upper else shapes
+    z = np.exp((np.log(u) + math.log(a) + special.betaln(a, b)) / a)
+    return np.where(z * (1.0 + b) < 1e-9, 1.0 - z if upper else z, np.nan)
 
 
 LINES: dict[type[td.Distribution], Family] = {
@@ -93,7 +104,7 @@ LINES: dict[type[td.Distribution], Family] = {
         stats.t,
         lambda g: ((g("df"),), g("loc"), g("scale")),
         lambda s, z, w: -(s[0] + 1) * np.log(np.hypot(1, z / s[0] ** 0.5)) - special.betaln(0.5, s[0] / 2) - math.log(s[0]) / 2,
-        Student,
+        _student_tail,
     ),
     td.Gumbel: Family(stats.gumbel_r, lambda g: ((), g("loc"), g("scale")), lambda s, z, w: -z - np.exp(-z)),
     td.Uniform: Family(
@@ -135,6 +146,7 @@ LINES: dict[type[td.Distribution], Family] = {
         stats.beta,
         lambda g: ((g("concentration1"), g("concentration0")), 0.0, 1.0),
         lambda s, z, w: (s[0] - 1) * np.log(z) + (s[1] - 1) * np.log(w) - special.betaln(*s),
+        _beta_tail,
     ),
 }
 
@@ -154,5 +166,5 @@ def line(family: Family, getter: Getter) -> Line:
     points = tuple(x for x in (low, float(frozen.median()), high) if math.isfinite(x))
     spread = float(frozen.ppf(0.75) - frozen.ppf(0.25))
     mean, variance = (float(moment) for moment in frozen.stats("mv"))
-    functions = family.functions(frozen)
+    functions = Quantiles(frozen, lambda u, upper: loc + scale * family.tail(shapes, u, upper))
     return Line(log_density, functions, points, spread, mean, variance, (family.standard.name, shapes), loc, scale)

@@ -29,19 +29,23 @@ class Blend:
         return np.tensordot(self.weights, np.stack([part.sf(x) for part in self.parts]), 1)
 
     def ppf(self, u: Array) -> Array:
-        return self._invert(self.cdf, u, np.stack([part.ppf(u) for part in self.parts]))
+        near, far = (np.stack([part.ppf(level) for part, level in self._levels(u, scaled)]) for scaled in (False, True))
+        return _invert(self.cdf, u, near.min(axis=0), np.minimum(near.max(axis=0), far.min(axis=0)))
 
     def isf(self, u: Array) -> Array:
-        return self._invert(self.sf, u, np.stack([part.isf(u) for part in self.parts]))
+        near, far = (np.stack([part.isf(level) for part, level in self._levels(u, scaled)]) for scaled in (False, True))
+        return _invert(self.sf, u, np.maximum(near.min(axis=0), far.max(axis=0)), near.max(axis=0))
 
-    @staticmethod
-    def _invert(function: Callable[[Array], Array], u: Array, ends: Array) -> Array:
-        low, high = ends.min(axis=0), ends.max(axis=0)
-        # a hair wider, because the components' quantiles are rounded
-        pad = 1e-12 * (np.abs(low) + np.abs(high)) + 1e-300
-        root = elementwise.find_root(lambda x, v: function(x) / v - 1, (low - pad, high + pad), args=(u,))
-        result: Array = root.x
-        return result
+    def _levels(self, u: Array, scaled: bool) -> list[tuple[Any, Array]]:
+        """The parts with their levels: u, or u/w, which bounds the mixture's quantile from the other side as F ≥ wᵢFᵢ."""
+        return [(part, np.minimum(u / weight, 1.0) if scaled else u) for weight, part in zip(self.weights, self.parts)]
+
+
+def _invert(function: Callable[[Array], Array], u: Array, low: Array, high: Array) -> Array:
+    # a hair wider, because the components' quantiles are rounded
+    ends = (low - 1e-12 * np.abs(low) - 1e-300, high + 1e-12 * np.abs(high) + 1e-300)
+    result: Array = elementwise.find_root(lambda x, v: function(x) / v - 1, ends, args=(u,)).x
+    return result
 
 
 def blend(weights: Array, parts: tuple[Line, ...]) -> Line:

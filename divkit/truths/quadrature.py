@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FLOOR", "Array", "Chart", "Logs", "charts", "log_integrals"]
+__all__ = ["FLOOR", "NEAR", "Array", "Chart", "Logs", "charts", "log_integrals"]
 
 Array = NDArray[np.float64]
 Logs = Callable[[Array, Array], Array]  # (origin, offset), each (k,) -> (rows, k): logs of non-negative integrands
@@ -40,17 +40,20 @@ class Chart:
     open: bool
 
 
-def charts(points: Sequence[float], scale: float, low: float = -math.inf, high: float = math.inf) -> list[Chart]:
-    """Return the charts that cover (low, high), split at the points and at the middles between them."""
+def charts(points: Sequence[float], scales: tuple[float, float], low: float = -math.inf, high: float = math.inf) -> list[Chart]:
+    """Return the charts that cover (low, high), split at the points and at the middles between them.
+
+    `scales` are the smallest and the largest scale of what is integrated: rays start far below and end far above them.
+    """
     ends = sorted({x for x in (*points, low, high) if math.isfinite(x)})
     inner = [
         Chart(origin, sign, max(math.log(b / 2 - a / 2) + NEAR, -740.0), math.log(b / 2 - a / 2), False)
         for a, b in pairwise(ends)
         for origin, sign in ((a, 1.0), (b, -1.0))
     ]
-    unit = math.log(scale)
+    start, stop = max(math.log(scales[0]) + NEAR, -740.0), math.log(scales[1]) + FAR
     rays = [(ends[0], -1.0, low), (ends[-1], 1.0, high)]
-    outer = [Chart(x, sign, max(unit + NEAR, -740.0), unit + FAR, True) for x, sign, end in rays if math.isinf(end)]
+    outer = [Chart(x, sign, start, stop, True) for x, sign, end in rays if math.isinf(end)]
     return inner + outer
 
 
@@ -80,13 +83,13 @@ def log_integrals(logs: Logs, pieces: Sequence[Chart], what: str) -> Array:
     Examples
     --------
     >>> gaussian = lambda origin, offset: -((origin + offset) ** 2)[None] / 2
-    >>> round(float(np.exp(2 * log_integrals(gaussian, charts([0.0], 1.0), "2 pi"))[0]), 12) == round(2 * np.pi, 12)
+    >>> round(float(np.exp(2 * log_integrals(gaussian, charts([0.0], (1.0, 1.0)), "2 pi"))[0]), 12) == round(2 * np.pi, 12)
     True
     """
     panels = np.concatenate([_panels(piece) for piece in pieces])  # (k, 4): origin, sign, from, to
     fine, coarse = _apply(logs, panels, what)
     if np.isposinf(fine[0]).any() or _diverges(logs, pieces, float(_total(fine)[0]), what):
-        return np.concatenate([[math.inf], _total(fine)[1:]])
+        return np.concatenate([[math.inf], _total(fine[1:])])
     done: list[tuple[Array, Array]] = []
     for _ in range(60):
         everything = np.concatenate([fine, *(f for f, _ in done)], axis=1)
@@ -152,7 +155,7 @@ def _diverges(logs: Logs, pieces: Sequence[Chart], total: float, what: str) -> b
     """Tell by the slopes in t whether the first integral is infinite at one of the ends."""
     for piece in pieces:
         for end, outwards in [(piece.start, -1.0), *([(piece.stop, 1.0)] if piece.open else [])]:
-            steps = np.arange(0.0, 250.0, 0.5)
+            steps = np.arange(0.0, piece.stop - piece.start, 0.5)
             rows = _in_log(logs, np.array(piece.origin), np.array(piece.sign), end - outwards * steps, what)
             # where a density is at its floor the integrand is no longer true: the end is just before
             floored = ((rows[1:] <= FLOOR / 2.0) & np.isfinite(rows[1:])).any(axis=0)

@@ -32,9 +32,9 @@ def read(law: td.Distribution, index: tuple[int, ...] = ()) -> Law:
     """
     match law:
         case td.Normal():
-            return Gaussian(np.array([_number(law, "loc", index)]), np.array([[_number(law, "scale", index) ** 2]]))
+            return _gaussian(np.array([_number(law, "loc", index)]), np.array([[_number(law, "scale", index) ** 2]]))
         case td.MultivariateNormal() | td.LowRankMultivariateNormal():
-            return Gaussian(_array(law.loc)[index], _covariance(law)[index])
+            return _gaussian(_array(law.loc)[index], _covariance(law)[index])
         case td.Dirichlet():
             return Dirichlet(_array(law.concentration)[index])
         case td.Categorical():
@@ -72,6 +72,12 @@ def split(law: Law) -> Law:
         parts = zip(law.mean, law.covariance.diagonal())
         return Product(tuple(lattice_or_line(Gaussian(np.array([m]), np.array([[v]]))) for m, v in parts))
     return law
+
+
+def _gaussian(mean: Array, covariance: Array) -> Gaussian:
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance)[0] > 0.0):
+        raise ValueError("a Gaussian's covariance must be positive definite in float64; give finite, less extreme scales")
+    return Gaussian(mean, covariance)
 
 
 def _join(parts: list[Law]) -> Law:
@@ -123,8 +129,8 @@ def _categorical(probs: Array) -> Lattice:
 
 def _number(law: td.Distribution, name: str, index: tuple[int, ...]) -> float:
     if name == "probs" and "probs" not in vars(law):  # torch would take the sigmoid in the law's own dtype
-        return float(torch.sigmoid(torch.as_tensor(vars(law)["logits"]).double()).expand(law.batch_shape)[index])
-    return float(torch.as_tensor(getattr(law, name)).double().expand(law.batch_shape)[index])
+        return float(torch.sigmoid(torch.as_tensor(vars(law)["logits"]).detach().double()).expand(law.batch_shape)[index])
+    return float(torch.as_tensor(getattr(law, name)).detach().double().expand(law.batch_shape)[index])
 
 
 def _array(values: torch.Tensor) -> Array:
