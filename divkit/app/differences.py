@@ -33,8 +33,8 @@ class Gap:
     """How far apart one column's two distributions are, in pooled standard deviations.
 
     `distance` is the Wasserstein-1 distance over the pooled standard deviation s, s² = ½ E d(Z, Z′)² for pooled rows Z, Z′;
-    d is the absolute difference of numbers, and of words 1 where they mismatch. `chance` is what two samples of one law
-    of these sizes have on average: √(2/π) √(1/n + 1/m) ∫ √(F(1 − F)) / s, F the pooled distribution function.
+    d is the absolute difference of numbers, and of words 1 where they mismatch. `chance` is what two samples of one
+    distribution and these sizes have on average: √(2/π) √(1/n + 1/m) ∫ √(F(1 − F)) / s, F the pooled distribution function.
     """
 
     feature: Feature
@@ -185,8 +185,10 @@ def view(x: Matrix, y: Matrix, found: Sequence[Feature], *, rows: int = 2000, se
     rest = np.concatenate([fit_x, fit_y])
     second = np.linalg.svd(rest - (rest @ first)[:, None] * first, full_matrices=False)[2][0]
     axes = np.column_stack([first, second])  # (d, 2)
-    most = f"the {len(places)} coordinates that differ most, " if len(places) < sum(len(f.columns) for f in found) else ""
-    said = f"{most}found on {len(fit_x):,} + {len(fit_y):,} other rows, showing {len(x):,} + {len(y):,}"
+    most = (
+        f"those of the {len(places)} coordinates that differ most, " if len(places) < sum(len(f.columns) for f in found) else ""
+    )
+    said = f"{most}found on {len(fit_x):,} + {len(fit_y):,} rows and show {len(x):,} + {len(y):,} others"
     return View(x @ axes, y @ axes, said)
 
 

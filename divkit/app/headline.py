@@ -4,59 +4,69 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from divkit.app.readings import reading
 from divkit.app.words import Name, joined, probability
 from divkit.comparison import Comparison, Row
 
-__all__ = ["Piece", "headline"]
+__all__ = ["Headline", "Piece", "headline"]
 
-Piece = str | Name
 LEVEL = 0.05
 
+Piece = str | Name
 
-def headline(comparison: Comparison, most: Sequence[str]) -> list[Piece]:
-    """One or two plain sentences, by the corrected p-values where there are any, else by intervals against yardsticks."""
+
+class Headline(NamedTuple):
+    """What differs, and how sure that is: text in which names from outside are kept apart."""
+
+    verdict: list[Piece]
+    evidence: list[Piece]
+
+
+def headline(comparison: Comparison, most: Sequence[str]) -> Headline:
+    """By the corrected p-values where there are any, else by intervals against yardsticks."""
     x, y = Name.of(comparison.x.label), Name.of(comparison.y.label)
     counted = [row for row in comparison.rows if row.estimate is not None and row.estimate.converged]
     tested = [row.holm for row in counted if row.holm is not None and math.isfinite(row.holm)]
     cleared = [_clear(row) for row in counted if _judged(row)]
-    if not tested and not cleared:
-        return ["Whether ", x, " and ", y, " differ cannot be said: no value has both an interval and a yardstick."]
-    verb, said = _by_tests(tested) if tested else _by_intervals(cleared)
-    verdict: list[Piece] = [x, " and ", y, f" {verb}: "] if verb else ["No difference was found between ", x, " and ", y, ": "]
-    pieces = [*verdict, said]
-    if verb and most:
-        named = [Name.of(name) for name in most[:3]]
-        pieces += [" They are farthest apart in ", *(p for p in joined(named) if isinstance(p, str | Name)), "."]
-    if not verb:
-        pieces.append(" That is no proof that they are alike.")
     unsolved = len(comparison.rows) - len(counted)
-    if unsolved:
-        pieces.append(
-            f" {unsolved} of {len(comparison.rows)} values could not be had or solved, and {_is(unsolved)} not counted."
+    gone = (
+        f" {unsolved}\u00a0of\u00a0{len(comparison.rows)} values could not be had or solved, and {_is(unsolved)} not counted."
+    )
+    if not tested and not cleared:
+        why = "No value has both an interval and a yardstick to hold it against." + gone * bool(unsolved)
+        return Headline(["Whether ", x, " and ", y, " differ cannot be said."], [why])
+    verb, said = _by_tests(tested) if tested else _by_intervals(cleared)
+    said += gone * bool(unsolved)
+    if not verb:
+        return Headline(
+            ["No difference was found between ", x, " and ", y, "."], [f"{said} That is no proof that they are alike."]
         )
-    return pieces
+    named = [Name.of(name) for name in most[:3]]
+    where = [", most of all in ", *joined(named)] if named else []
+    return Headline([x, " and ", y, f" {verb}", *(p for p in where if isinstance(p, str | Name)), "."], [said])
 
 
 def _by_tests(holm: list[float]) -> tuple[str, str]:
-    few = sum(p <= LEVEL for p in holm)
-    sure = f"significant at 5 % (smallest p-value {probability(min(holm))}, corrected for their number)"
-    if few == 0:
-        return "", f"none of {_tests(len(holm))} is {sure}."
-    return "differ", f"{few} of {_tests(len(holm))} {_is(few)} {sure}."
+    few, smallest = sum(p <= LEVEL for p in holm), probability(min(holm))
+    corrected = f"smallest p-value {smallest}, corrected for the number of tests" if len(holm) > 1 else f"p-value {smallest}"
+    verb = ("are" if few > 1 else "is") + " not" * (few == 0 and len(holm) == 1)
+    said = f"{_share(few, len(holm), 'permutation test')} {verb} significant at 5 % ({corrected})."
+    return "differ" if few else "", said
 
 
 def _by_intervals(clear: list[bool]) -> tuple[str, str]:
-    few, all_of = sum(clear), f"{len(clear)} interval{'s' * (len(clear) > 1)}"
-    if few == 0:
-        return "", f"none of {all_of} lies above what two halves of one sample give."
-    verb = "differ" if 2 * few >= len(clear) else "may differ"
-    return verb, f"{few} of {all_of} {'lie' if few > 1 else 'lies'} above what two halves of one sample give."
+    few, count = sum(clear), len(clear)
+    verb = ("lie" if few > 1 else "lies") if few or count > 1 else "does not lie"
+    said = f"{_share(few, count, 'interval')} {verb} above what two halves of one sample give."
+    return "" if few == 0 else "differ" if 2 * few >= count else "may differ", said
 
 
-def _tests(count: int) -> str:
-    return f"{count} permutation test{'s' * (count > 1)}"
+def _share(few: int, count: int, noun: str) -> str:
+    if count == 1:
+        return f"The {noun}"
+    return f"{'None of the' if few == 0 else 'All' if few == count else f'{few} of'} {count} {noun}s"
 
 
 def _judged(row: Row) -> bool:

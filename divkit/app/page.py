@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from divkit.app.headline import Piece, headline
+from divkit.app.headline import Headline, headline
 from divkit.app.readings import Reading, reading
 from divkit.app.words import Name, numbers, probability, seconds
 from divkit.comparison import Comparison, Row
@@ -15,7 +15,7 @@ from divkit.results import Bias
 
 __all__ = ["Entry", "Mark", "Page", "entries"]
 
-BIAS = {Bias.NONE: "none", Bias.BELOW: "too low", Bias.ABOVE: "too high", Bias.UNKNOWN: "sign unknown"}
+BIAS = {Bias.NONE: "none", Bias.BELOW: "too low", Bias.ABOVE: "too high", Bias.UNKNOWN: "unknown"}
 MARGIN = 3.0  # percent of a plot's width that its marks may reach into
 
 
@@ -56,10 +56,10 @@ class Entry:
 class Page:
     """The table and what surrounds it."""
 
-    headline: list[Piece]
+    headline: Headline
     entries: list[Entry]
     tested: bool
-    reasons: list[str]
+    scale: str
     settings: list[tuple[str, str]]
     versions: list[tuple[str, str]]
     command: str
@@ -73,7 +73,7 @@ class Page:
             headline=headline(comparison, most),
             entries=made,
             tested=any(row.pvalue is not None for row in comparison.rows),
-            reasons=list(dict.fromkeys(f"{entry.name.short}: {reason}" for entry in made for reason in entry.reasons)),
+            scale=_sentence(str(comparison.settings.get("scale", ""))),
             settings=[(key.replace("_", " "), shown(v)) for key, v in comparison.settings.items() if key not in hidden],
             versions=[(str(k), str(v)) for k, v in comparison.settings.get("versions", {}).items()],
             command=shown(comparison.settings.get("command", "")),
@@ -172,8 +172,11 @@ def _details(row: Row) -> tuple[tuple[str, str], ...]:
         found.append(("certified bracket of the samples' value", f"{lower} to {upper}"))
     if e.solution.steps:
         found.append(("steps", f"{e.solution.steps:,}, measured error {e.solution.error:.2g}"))
-    found += [(key.replace("_", " "), shown(value)) for key, value in e.settings.items()]
-    found += [(key.replace("_", " "), shown(value)) for key, value in e.notes.items() if key != "stderr" and _tells(value)]
+    notes = {key: shown(value) for key, value in e.notes.items() if key != "stderr" and _tells(value)}
+    for key, value in e.settings.items():  # what a relative setting came to is a note of the same name
+        text, came_to = shown(value), notes.pop(key, None)
+        found.append((key.replace("_", " "), text if came_to in (None, text) else f"{text}, here {came_to}"))
+    found += [(key.replace("_", " "), text) for key, text in notes.items()]
     return tuple(found)
 
 
@@ -190,6 +193,10 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(shown(item) for item in value)
     return str(value)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def _tells(value: Any) -> bool:

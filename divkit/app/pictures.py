@@ -42,7 +42,7 @@ def distribution(ax: Axes, found: Histogram) -> Axes:
     ax.stairs(found.y, found.edges, color=COLOURS[1], linewidth=1.5)
     ax.set_xlim(found.edges[0], found.edges[-1])
     ax.set_ylim(0, 1.04 * max(found.x.max(), found.y.max()))
-    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     ax.yaxis.set_visible(False)
     _calm(ax, "left", "top", "right")
@@ -60,7 +60,9 @@ def cloud(ax: Axes, found: View) -> Axes:
     ax.set_xlim(low[0], high[0])
     ax.set_ylim(low[1], high[1])
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(6))
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    ax.set_xlabel("linear discriminant", color=INK)
+    ax.set_ylabel("widest direction besides", color=INK)
     _calm(ax, "top", "right")
     return ax
 
@@ -68,7 +70,7 @@ def cloud(ax: Axes, found: View) -> Axes:
 def distribution_figure(found: Histogram) -> Figure:
     """`distribution` at the size of a panel."""
     with _style():
-        figure = Figure(figsize=(3.1, 1.25), layout="constrained")
+        figure = Figure(figsize=(2.3, 1.05), layout="constrained")
         distribution(figure.subplots(), found)
     return figure
 
@@ -80,8 +82,9 @@ def cloud_figure(found: View) -> Figure:
         axes = figure.subplots(2, 2, width_ratios=(6, 1), height_ratios=(1, 4.2))
         middle = cloud(axes[1, 0], found)
         axes[0, 1].set_axis_off()
+        bins = int(np.clip(1.5 * np.sqrt(min(len(found.x), len(found.y))), 8, 40))
         for place, (side, bounds) in enumerate(((axes[0, 0], middle.get_xlim()), (axes[1, 1], middle.get_ylim()))):
-            edges = np.linspace(*bounds, 31)
+            edges = np.linspace(*bounds, bins + 1)
             for column, colour, fill in ((found.x[:, place], COLOURS[0], 0.22), (found.y[:, place], COLOURS[1], 0.0)):
                 shares = np.histogram(column, edges)[0] / len(column)
                 orientation = "vertical" if place == 0 else "horizontal"

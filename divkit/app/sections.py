@@ -20,6 +20,7 @@ __all__ = ["Contribution", "Data", "Panel", "Picture", "Weighty", "cloud", "pane
 PANELS = 8
 ROWS = 10
 UNUSUAL = 2.0  # pooled standard deviations
+DECIDES = 0.5  # standard errors
 RARE = 0.05  # share of a level
 
 
@@ -57,6 +58,7 @@ class Panel:
     chance: str
     clear: bool
     picture: str
+    means: tuple[str, ...]
     caption: str
     bars: list[tuple[Name, float, str, float, str]]  # level, share in x, as text, share in y, as text
 
@@ -85,8 +87,9 @@ class Weighty:
 
     divergence: Name
     rows: list[Contribution]
-    largest: float
-    concentrated: str
+    zero: float  # of the bars, in percent of their width
+    unit: float  # percent per standard error
+    said: str
 
 
 def panels(data: Data) -> list[Panel]:
@@ -135,8 +138,13 @@ def weighty(comparison: Comparison, data: Data) -> Weighty | None:
             )
         )
     largest = max(abs(found.errors) for found in rows)
-    concentrated = f"{top:,} of {len(pooled):,} rows carry {percent(share)} of the variance"
-    return Weighty(Name.of(row.name), rows, largest, concentrated)
+    said = "No row decides alone" if largest < DECIDES else "Look at the first of them"
+    said += (
+        f": the largest weighs {largest:.2g} standard errors, and {top:,} of {len(pooled):,} rows carry {percent(share)} of the"
+    )
+    low, high = (of(0.0, *(found.errors for found in rows)) for of in (min, max))
+    unit = 98 / ((high - low) or 1.0)
+    return Weighty(Name.of(row.name), rows, 1 - low * unit, unit, said + " variance.")
 
 
 def _tells_rows(comparison: Comparison, row: Row) -> bool:
@@ -164,15 +172,13 @@ def _panel(data: Data, gap: Gap) -> Panel:
             for level, p, q in zip(found.levels, found.x, found.y)
         ]
         rest = f"{found.rest} more level{'s' * (found.rest > 1)}" if found.rest else ""
-        return Panel(name, distance, chance, clear, "", rest, shares)
+        return Panel(name, distance, chance, clear, "", (), rest, shares)
     x, y = (side[:, feature.columns[0]] for side in (data.x, data.y))
     drawn = histogram(x, y)
     spread = float(np.concatenate([x, y]).std())
     means = numbers([float(x.mean()), float(y.mean())], spread / 10)
-    caption = f"means {means[0]} and {means[1]}"
-    if drawn.outside:
-        caption += f"; {percent(drawn.outside)} of rows beyond the ends"
-    return Panel(name, distance, chance, clear, pictures.data_uri(pictures.distribution_figure(drawn)), caption, [])
+    caption = f"{percent(drawn.outside)} of rows beyond the ends" if drawn.outside else ""
+    return Panel(name, distance, chance, clear, pictures.data_uri(pictures.distribution_figure(drawn)), means, caption, [])
 
 
 def _unusual(data: Data, point: NDArray[np.float64]) -> list[tuple[Name, str]]:
