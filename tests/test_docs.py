@@ -1,0 +1,165 @@
+"""The README and the documentation do what they say: their Python and console blocks run, their tables hold every name.
+
+A line ``#> text`` after a statement is what the block prints there; numbers may differ in the last digit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import divkit as dk
+from divkit import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst"))]
+NUMBER = re.compile(r"-?\d+\.\d+")
+SETUP = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e "
+COMMANDS = [
+    SETUP + ". && .venv/bin/divkit compare --demo --report report.html",
+    SETUP + "'.[test]' && .venv/bin/python -m pytest",
+]
+
+
+class Block(NamedTuple):
+    page: str
+    line: int
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """Code blocks of a Markdown or reStructuredText page."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".md":
+        found = re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    else:
+        found = re.finditer(r"^ *\.\. code-block:: (\w+)\n((?:\n| +.*\n?)+)", _outdented(text), re.MULTILINE)
+    return [Block(page.name, text.count("\n", 0, m.start()) + 1, m[1], textwrap.dedent(m[2]).strip() + "\n") for m in found]
+
+
+def _outdented(text: str) -> str:
+    """Move code blocks that sit inside list items to the margin, so that what follows them there is not taken for code."""
+    lines, shift = [], 0
+    for line in text.split("\n"):
+        directive = re.match(r"( *)\.\. code-block::", line)
+        depth = len(line) - len(line.lstrip())
+        if directive:
+            shift = len(directive[1])
+        elif line.strip() and depth <= shift:
+            shift = 0
+        lines.append(line[shift:] if line.strip() else line)
+    return "\n".join(lines)
+
+
+PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
+CONSOLE = sorted(
+    {
+        line[2:]
+        for page in PAGES
+        for b in blocks(page)
+        if b.language == "console"
+        for line in b.text.splitlines()
+        if line.startswith("$ divkit")
+    }
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the pages speak of."""
+    rng = np.random.default_rng(0)
+    for name, shift in (("real", 0.0), ("generated", 0.3)):
+        header = "height,weight"
+        np.savetxt(tmp_path / f"{name}.csv", rng.normal(size=(200, 2)) + shift, delimiter=",", header=header, comments="")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
+def test_python_blocks(page: Path) -> None:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    before = dict(registry._FACTORIES)
+    try:
+        for block in blocks(page):
+            if block.language == "python":
+                said, wanted = _run(block, names), re.findall(r"^ *#> ?(.*)$", block.text, re.MULTILINE)
+                if wanted:
+                    assert len(said) == len(wanted), f"{block.page}:{block.line} printed {said}"
+                    for got, want in zip(said, wanted):
+                        assert _like(got, want), f"{block.page}:{block.line} printed {got!r}, and says {want!r}"
+    finally:
+        registry._FACTORIES.clear()
+        registry._FACTORIES.update(before)
+
+
+@pytest.mark.parametrize("command", CONSOLE)
+def test_console_blocks(command: str, data: Path) -> None:
+    script = Path(sys.executable).with_name("divkit")
+    done = subprocess.run(
+        [str(script), *shlex.split(command)[1:]],
+        cwd=data,
+        env=dict(os.environ, OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "Traceback" not in done.stderr
+    if "--report" in command:
+        assert "<html" in (data / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_readme_sets_everything_up_in_two_commands() -> None:
+    found = [block.text.strip() for block in blocks(ROOT / "README.md") if "venv" in block.text]
+    assert found == COMMANDS
+
+
+def test_every_name_is_in_the_conventions_and_the_readme() -> None:
+    conventions = re.findall(
+        r"^   \* - ``([\w-]+)``", (ROOT / "docs" / "conventions.rst").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Names")[2].partition("\n\n`divkit list`")[0]
+    readme = re.findall(r"`([\w-]+)(?::[^`]*)?`", table)
+    assert sorted(conventions) == sorted(readme) == sorted(dk.names())
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert links
+    assert not [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()]
+
+
+def test_blocks_in_lists_are_found() -> None:
+    found = [block.text for block in blocks(ROOT / "docs" / "architecture.rst")]
+    assert all(text.startswith(("from", "record")) for text in found)
+    assert not any("An f-divergence" in text for text in found)
+
+
+def _run(block: Block, names: dict[str, Any]) -> list[str]:
+    out = io.StringIO()
+    code = compile("\n" * block.line + block.text, block.page, "exec")
+    with contextlib.redirect_stdout(out):
+        exec(code, names)  # our own pages
+    return out.getvalue().splitlines()
+
+
+def _like(got: str, want: str) -> bool:
+    """Equal but for the last digit of decimal numbers."""
+    if NUMBER.sub("#", got) != NUMBER.sub("#", want):
+        return False
+    pairs = zip(NUMBER.findall(got), NUMBER.findall(want))
+    return all(abs(float(a) - float(b)) < 1.5 * 10.0 ** -len(b.partition(".")[2]) for a, b in pairs)
