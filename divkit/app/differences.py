@@ -14,8 +14,9 @@ __all__ = ["Bars", "Feature", "Gap", "Histogram", "View", "bars", "features", "g
 Matrix = NDArray[np.floating]
 
 CELLS = 5_000_000  # that are looked at: seconds of sorting, and more rows would not change a picture
-MOST_ROWS, LEAST_ROWS = 200_000, 1_000
+MOST_ROWS, LEAST_ROWS = 200_000, 500
 VIEW_COLUMNS = 200  # the linear discriminant needs a covariance matrix: of the columns that differ most
+TAIL = 6.0  # a side of the distribution this many times the other, or the quartiles' distance, is a long tail
 LEVELS = 40  # a column of fewer different values is drawn value by value
 
 
@@ -44,12 +45,16 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Shares of x and of y per bin (k,), in bins with edges (k + 1,); `outside` is the share of all rows beyond these."""
+    """Shares of x and of y per bin (k,), in bins with edges (k + 1,); `outside` is the share of all rows beyond these.
+
+    The bins of a positive column of long tail are of one width in the logarithm.
+    """
 
     edges: NDArray[np.float64]
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     outside: float
+    logarithmic: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,17 +114,17 @@ def gaps(x: Matrix, y: Matrix, found: Sequence[Feature]) -> list[Gap]:
 
 def _number_gaps(x: Matrix, y: Matrix) -> tuple[list[float], list[float]]:
     n, m = len(x), len(y)
-    pooled = np.concatenate([x, y])
-    pooled = pooled - pooled.mean(0)
-    pooled /= np.maximum(np.abs(pooled).max(0), np.finfo(float).tiny)
-    order = np.argsort(pooled, axis=0)
-    steps = np.diff(np.take_along_axis(pooled, order, 0), axis=0)
-    below = np.cumsum(np.where(order < n, 1 / n, -1 / m), axis=0)[:-1]
-    share = (np.arange(1, n + m) / (n + m))[:, None]
-    spread = pooled.std(0)
+    pooled = np.ascontiguousarray(np.concatenate([x, y]).T)  # a column at a time sorts three times faster
+    pooled -= pooled.mean(1, keepdims=True)
+    pooled /= np.maximum(np.abs(pooled).max(1, keepdims=True), np.finfo(float).tiny)
+    order = np.argsort(pooled, axis=1)
+    steps = np.diff(np.take_along_axis(pooled, order, 1), axis=1)
+    below = np.cumsum(np.where(order < n, 1 / n, -1 / m), axis=1)[:, :-1]
+    share = np.arange(1, n + m) / (n + m)
+    spread = pooled.std(1)
     scale = np.where(spread > 0, spread, np.inf)
-    distance = (np.abs(below) * steps).sum(0) / scale
-    chance = math.sqrt(2 / math.pi * (1 / n + 1 / m)) * (np.sqrt(share * (1 - share)) * steps).sum(0) / scale
+    distance = np.einsum("ij,ij->i", np.abs(below), steps) / scale
+    chance = math.sqrt(2 / math.pi * (1 / n + 1 / m)) * (steps @ np.sqrt(share * (1 - share))) / scale
     return distance.tolist(), chance.tolist()
 
 
@@ -141,22 +146,31 @@ def histogram(x: Matrix, y: Matrix) -> Histogram:  # x: (n,), y: (m,)
         if len(values) > 1 and (values[-1] - values[0]) / width <= 2 * LEVELS:
             edges = np.arange(values[0] - width / 2, values[-1] + width, width)
             return _binned(x, y, edges)
-    low, high = np.quantile(pooled, [0.005, 0.995])
-    if high > low and values[-1] - values[0] <= 2 * (high - low):
+    low, quarter, middle, three_quarters, high = np.quantile(pooled, [0.005, 0.25, 0.5, 0.75, 0.995])
+    if values[0] > 0 and high - middle > TAIL * (middle - low):
+        edges = _edges(np.log(pooled), math.log(low), math.log(high))
+        return _binned(x, y, np.exp(edges), logarithmic=True)
+    reach = TAIL * (three_quarters - quarter)
+    if reach > 0:
+        low, high = max(low, quarter - reach), min(high, three_quarters + reach)
+    if values[-1] - values[0] <= 2 * (high - low) or not high > low:
         low, high = values[0], values[-1]
-    if not high > low:
-        low, high = values[0], values[-1] + (values[-1] == values[0])
+    return _binned(x, y, _edges(pooled, low, high) if high > low else np.array([low - 0.5, low + 0.5]))
+
+
+def _edges(pooled: Matrix, low: float, high: float) -> NDArray[np.float64]:
+    """Bins of Freedman and Diaconis's (1981) width for half the rows, as many as a small picture can show."""
     inside = pooled[(pooled >= low) & (pooled <= high)]
     quartiles = np.quantile(inside, [0.25, 0.75])
-    width = 2 * float(quartiles[1] - quartiles[0]) / (len(inside) / 2) ** (1 / 3)  # Freedman, Diaconis (1981)
+    width = 2 * float(quartiles[1] - quartiles[0]) / (len(inside) / 2) ** (1 / 3)
     count = int(np.clip((high - low) / width, 10, 48)) if width > 0 else 24
-    return _binned(x, y, np.linspace(low, high, count + 1))
+    return np.linspace(low, high, count + 1)
 
 
-def _binned(x: Matrix, y: Matrix, edges: NDArray[np.float64]) -> Histogram:
+def _binned(x: Matrix, y: Matrix, edges: NDArray[np.float64], *, logarithmic: bool = False) -> Histogram:
     of_x, of_y = (np.histogram(column, edges)[0] / len(column) for column in (x, y))
     beyond = sum(int(((column < edges[0]) | (column > edges[-1])).sum()) for column in (x, y))
-    return Histogram(edges, of_x, of_y, beyond / (len(x) + len(y)))
+    return Histogram(edges, of_x, of_y, beyond / (len(x) + len(y)), logarithmic)
 
 
 def bars(x: Matrix, y: Matrix, feature: Feature, most: int = 6) -> Bars:

@@ -9,7 +9,7 @@ from typing import Any
 
 from divkit.app.headline import Headline, headline
 from divkit.app.readings import Reading, reading
-from divkit.app.words import Name, numbers, probability, seconds
+from divkit.app.words import Name, numbers, plain, probability, seconds
 from divkit.comparison import Comparison, Row
 from divkit.results import Bias
 
@@ -76,7 +76,7 @@ class Page:
             scale=_sentence(str(comparison.settings.get("scale", ""))),
             settings=[(key.replace("_", " "), shown(v)) for key, v in comparison.settings.items() if key not in hidden],
             versions=[(str(k), str(v)) for k, v in comparison.settings.get("versions", {}).items()],
-            command=shown(comparison.settings.get("command", "")),
+            command="\n".join(plain(line) for line in str(comparison.settings.get("command", "")).splitlines()),
         )
 
 

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from divkit.app.differences import Histogram, View
@@ -42,7 +42,10 @@ def distribution(ax: Axes, found: Histogram) -> Axes:
     ax.stairs(found.y, found.edges, color=COLOURS[1], linewidth=1.5)
     ax.set_xlim(found.edges[0], found.edges[-1])
     ax.set_ylim(0, 1.04 * max(found.x.max(), found.y.max()))
-    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    if found.logarithmic:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_locator(LogLocator(10, numticks=5) if found.logarithmic else MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     ax.yaxis.set_visible(False)
     _calm(ax, "left", "top", "right")

@@ -177,7 +177,10 @@ def _panel(data: Data, gap: Gap) -> Panel:
     drawn = histogram(x, y)
     spread = float(np.concatenate([x, y]).std())
     means = numbers([float(x.mean()), float(y.mean())], spread / 10)
-    caption = f"{percent(drawn.outside)} of rows beyond the ends" if drawn.outside else ""
+    said = ["logarithmic axis"] * drawn.logarithmic + [f"{percent(drawn.outside)} of rows beyond the ends"] * (
+        drawn.outside > 0
+    )
+    caption = ", ".join(said)
     return Panel(name, distance, chance, clear, pictures.data_uri(pictures.distribution_figure(drawn)), means, caption, [])
 
 

@@ -68,9 +68,9 @@ def percent(share: float) -> str:
     """A share as percent.
 
     >>> percent(0.1234), percent(0.0042)
-    ('12 %', '0.4 %')
+    ('12\xa0%', '0.4\xa0%')
     """
-    return f"{_signed(f'{100 * share:.0f}' if abs(share) >= 0.0995 or share == 0 else f'{100 * share:.1f}')} %"
+    return f"{_signed(f'{100 * share:.0f}' if abs(share) >= 0.0995 or share == 0 else f'{100 * share:.1f}')}\u00a0%"
 
 
 def seconds(duration: float) -> str:
