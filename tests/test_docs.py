@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,22 +88,27 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("data")
+@pytest.fixture
+def _registry_kept() -> Iterator[None]:
+    """Forget the names that a page registers."""
+    before = set(dk.names())
+    yield
+    for name in set(dk.names()) - before:
+        del registry._FACTORIES[name]
+
+
+@pytest.mark.usefixtures("data", "_registry_kept")
 @pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
 def test_python_blocks(page: Path) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
-    before = dict(registry._FACTORIES)
-    try:
-        for block in blocks(page):
-            if block.language == "python":
-                said, wanted = _run(block, names), re.findall(r"^ *#> ?(.*)$", block.text, re.MULTILINE)
-                if wanted:
-                    assert len(said) == len(wanted), f"{block.page}:{block.line} printed {said}"
-                    for got, want in zip(said, wanted):
-                        assert _like(got, want), f"{block.page}:{block.line} printed {got!r}, and says {want!r}"
-    finally:
-        registry._FACTORIES.clear()
-        registry._FACTORIES.update(before)
+    for block in blocks(page):
+        if block.language != "python":
+            continue
+        said, wanted = _run(block, names), re.findall(r"^ *#> ?(.*)$", block.text, re.MULTILINE)
+        if wanted:
+            assert len(said) == len(wanted), f"{block.page}:{block.line} printed {said}"
+            for got, want in zip(said, wanted):
+                assert _like(got, want), f"{block.page}:{block.line} printed {got!r}, and says {want!r}"
 
 
 @pytest.mark.parametrize("command", CONSOLE)
