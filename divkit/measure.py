@@ -115,7 +115,7 @@ class Measure:
     @property
     def effective(self) -> float:
         """Kish's effective sample size 1 / Σ wᵢ²."""
-        return self.n if self.uniform else float(1.0 / self.weights.double().square().sum())
+        return self.n if self.uniform else float(1.0 / self.weights.detach().double().square().sum())
 
     def mean(self, values: Tensor) -> Tensor:  # values: (n, ...)
         """Σ wᵢ valuesᵢ, accumulated in float64."""

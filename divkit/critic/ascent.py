@@ -19,6 +19,7 @@ __all__ = ["Ascent", "ascend", "refresh", "score"]
 Objective = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y -> the bound that the critic maximises
 
 EVERY = 25  # steps between looks at the held-out rows
+EVIDENCE = 2.0  # standard errors that must speak for the trained critic over its start: the best of many looks gains by chance
 NEGLIGIBLE = 0.1  # a gain of fewer standard errors of the held-out objective does not count as progress
 
 
@@ -73,7 +74,7 @@ def ascend(
 ) -> tuple[Status, int]:
     """Train in place and leave the state that was best on the held-out rows; the start counts, and wins ties."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    optimiser = torch.optim.Adam(network.parameters(), lr=how.rate)
+    optimiser = torch.optim.Adam(network.parameters(), lr=how.rate, fused=True)
     x, y = fit
     best, kept, stale, step = _look(network, objective, held), _copy(network), 0, 0
     first = kept, best
@@ -99,8 +100,7 @@ def ascend(
         if stale >= how.patience:
             status = Status.CONVERGED
             break
-    # more than its standard error must speak for the trained critic, or the start is kept
-    network.load_state_dict(kept if best.gain(first[1]) > 1 else first[0])
+    network.load_state_dict(kept if best.gain(first[1]) > EVIDENCE else first[0])
     network.eval()
     return status, step
 

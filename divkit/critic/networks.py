@@ -14,7 +14,7 @@ __all__ = ["Factory", "LogitNetwork", "build", "mlp"]
 
 Factory = Callable[..., nn.Module]  # (*event_shapes) -> module; module(*parts) -> (n,) or (n, 1)
 
-REACH = 5.0  # quadratic features stop growing at so many standard deviations: extrapolated squares ruin bounds in the tails
+REACH = 5.0  # squares and the residual network stop growing at so many standard deviations: extrapolated, they ruin bounds
 PRIOR = 5.0  # standard deviation of the normal prior on logistic coefficients of standardised features
 _init_lock = threading.Lock()
 
@@ -46,7 +46,7 @@ class LogitNetwork(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         z = (torch.cat([part.flatten(1) for part in parts], 1) - self.mean) / self.scale
-        return self._features(z) @ self.theta + self.residual(z)[:, 0]
+        return self._features(z) @ self.theta + self.residual(z.clamp(-REACH, REACH))[:, 0]
 
     def _features(self, z: Tensor) -> Tensor:
         columns = [torch.ones_like(z[:, :1]), z]

@@ -85,14 +85,12 @@ class Wasserstein(Divergence):
         )
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        state = solution.state
-        u, v = state["u"], state["v"]
-        if torch.is_grad_enabled() and (x.flat.requires_grad or y.flat.requires_grad):
-            frame = pairs.frame(x, y)
-            rows, columns = state["rows"], state["columns"]
-            costs = Power(self.p).along(frame.x[rows].double(), frame.y[columns].double()) * frame.unit(self.p)
-            share = state["mass"] / x.weights.detach().double().clamp(min=torch.finfo(torch.float64).tiny)[rows]
-            u = u.index_add(0, rows, share * (costs - costs.detach()))  # u, with the gradient of the transported cost
+        frame, state, w = pairs.frame(x, y), solution.state, x.weights.detach().double()
+        rows, columns, v = state["rows"], state["columns"], state["v"]
+        costs = Power(self.p).along(frame.x[rows].double(), frame.y[columns].double()) * frame.unit(self.p)
+        carried = w > 0  # elsewhere the plan has no row, and the dual says what a little mass would cost
+        share = state["mass"] / torch.where(carried, w, 1.0)[rows]
+        u = torch.where(carried, 0.0, state["u"]).index_add(0, rows, share * (costs - v[columns]))
         return Terms(u, v)
 
 

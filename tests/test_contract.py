@@ -1,0 +1,234 @@
+"""One contract for every registered name: `traits` says which laws it obeys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from traits import TRAITS, Traits, samples, weights
+
+import divkit as dk
+from divkit.measure import pair
+from divkit.pairs import block_size
+
+EXACT = [name for name, traits in TRAITS.items() if not traits.learned]
+LEARNED = [name for name, traits in TRAITS.items() if traits.learned]
+
+
+def made(name: str) -> dk.Divergence:
+    return dk.get(name, **TRAITS[name].fields)
+
+
+def value(divergence: dk.Divergence, x: object, y: object) -> float:
+    return divergence.estimate(x, y).value
+
+
+def where(law: str, names: list[str] = EXACT) -> list[str]:
+    return [name for name in names if getattr(TRAITS[name], law) not in (False, None)]
+
+
+def test_every_name_has_traits() -> None:
+    assert set(dk.names()) == set(TRAITS)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_value_equals_the_oracle(name: str) -> None:
+    x, y = samples()
+    w, v = torch.full((30,), 1 / 30, dtype=torch.float64), torch.full((45,), 1 / 45, dtype=torch.float64)
+    truth = TRAITS[name].oracle(x.numpy(), y.numpy(), w.numpy(), v.numpy())
+    assert value(made(name), x, y) == pytest.approx(truth, rel=TRAITS[name].tolerance)
+
+
+@pytest.mark.parametrize("name", where("weights"))
+def test_weighted_value_equals_the_oracle(name: str) -> None:
+    x, y = samples()
+    w, v = weights(30), weights(45, 2)
+    truth = TRAITS[name].oracle(x.numpy(), y.numpy(), (w / w.sum()).numpy(), (v / v.sum()).numpy())
+    assert value(made(name), dk.Measure(x, w), dk.Measure(y, v)) == pytest.approx(truth, rel=TRAITS[name].tolerance)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_loss_equals_the_estimate_and_the_sum_of_influences(name: str) -> None:
+    x, y = samples()
+    e = made(name).estimate(x, y)
+    a, b = e.influence
+    assert float(made(name).loss(x, y)) == pytest.approx(e.value, rel=1e-9)
+    assert float(a.mean() + b.mean()) == pytest.approx(e.value, rel=1e-9)
+    assert e.stderr > 0
+    assert e.converged
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
+@pytest.mark.parametrize("name", EXACT)
+def test_gradient_in_points_is_that_of_finite_differences(name: str, weighted: bool) -> None:
+    """At the solution found for the unmoved points, which the envelope theorem says is enough."""
+    if weighted and not TRAITS[name].weights:
+        x = torch.zeros(10, 1)
+        with pytest.raises(ValueError, match="takes no weights"):
+            made(name).estimate(dk.Measure(x, torch.arange(10.0)), x)
+        return
+    x, y = samples(12, 15)
+    w, v = (weights(12), weights(15, 2)) if weighted else (None, None)
+    divergence = made(name)
+    moves = torch.randn(12, 3, dtype=torch.float64), torch.randn(15, 3, dtype=torch.float64)
+    with torch.no_grad():
+        solution = divergence.solve(*pair(dk.Measure(x, w), dk.Measure(y, v)))
+    px, py = x.clone().requires_grad_(), y.clone().requires_grad_()
+    gx, gy = torch.autograd.grad(divergence.loss(dk.Measure(px, w), dk.Measure(py, v), solution), (px, py))
+    step = 1e-5
+
+    def moved(t: float) -> float:
+        return float(divergence.loss(dk.Measure(x + t * moves[0], w), dk.Measure(y + t * moves[1], v), solution))
+
+    slope = (moved(step) - moved(-step)) / (2 * step)
+    assert float((gx * moves[0]).sum() + (gy * moves[1]).sum()) == pytest.approx(slope, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", where("envelope"))
+def test_gradient_at_the_solution_is_that_of_the_solved_value(name: str) -> None:
+    x, y = samples(12, 15)
+    divergence = made(name)
+    move = torch.randn(12, 3, dtype=torch.float64)
+    px = x.clone().requires_grad_()
+    (gx,) = torch.autograd.grad(divergence.loss(px, y), px)
+    slope = (value(divergence, x + 1e-5 * move, y) - value(divergence, x - 1e-5 * move, y)) / 2e-5
+    assert float((gx * move).sum()) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", where("weights"))
+def test_gradient_in_weights_is_that_of_finite_differences(name: str) -> None:
+    x, y = samples(12, 15)
+    w = weights(12).requires_grad_()
+    move = torch.randn(12, dtype=torch.float64)
+    divergence = made(name)
+    (gw,) = torch.autograd.grad(divergence.loss(dk.Measure(x, w), y), w)
+    w = w.detach()
+    up, down = (value(divergence, dk.Measure(x, w + t * move), y) for t in (1e-5, -1e-5))
+    assert float((gw * move).sum()) == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", where("weights"))
+def test_zero_weight_is_absence(name: str) -> None:
+    x, y = samples()
+    w, v = weights(30), weights(45, 2)
+    w[::4], v[1::5] = 0.0, 0.0
+    whole = value(made(name), dk.Measure(x, w), dk.Measure(y, v))
+    kept = value(made(name), dk.Measure(x[w > 0], w[w > 0]), dk.Measure(y[v > 0], v[v > 0]))
+    assert whole == pytest.approx(kept, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", where("duplication"))
+def test_duplication_is_double_weight(name: str) -> None:
+    x, y = samples()
+    double = torch.ones(30, dtype=torch.float64)
+    double[:7] = 2.0
+    assert value(made(name), torch.cat([x, x[:7]]), y) == pytest.approx(value(made(name), dk.Measure(x, double), y), rel=1e-7)
+
+
+@pytest.mark.parametrize("name", ["energy", "cramer", "mmd", "mmd-laplace", "mmd-imq", "kid"])
+def test_duplication_is_double_weight_for_v_statistics(name: str) -> None:
+    divergence = replace(made(name), unbiased=False)
+    x, y = samples()
+    double = torch.ones(30, dtype=torch.float64)
+    double[:7] = 2.0
+    assert value(divergence, torch.cat([x, x[:7]]), y) == pytest.approx(value(divergence, dk.Measure(x, double), y), rel=1e-9)
+    assert value(divergence, x, x[torch.randperm(30)]) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_rows_may_be_permuted(name: str) -> None:
+    x, y = samples()
+    assert value(made(name), x.flip(0), y[torch.randperm(45)]) == pytest.approx(value(made(name), x, y), rel=1e-8)
+
+
+@pytest.mark.parametrize("name", where("translation"))
+def test_translation_changes_nothing(name: str) -> None:
+    x, y = samples()
+    assert value(made(name), x + 1e3, y + 1e3) == pytest.approx(value(made(name), x, y), rel=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-5, 1e30])
+@pytest.mark.parametrize("name", where("degree"))
+def test_scaling_is_homogeneous(name: str, scale: float) -> None:
+    x, y = samples()
+    expected = value(made(name), x, y) * scale ** TRAITS[name].degree
+    assert value(made(name), scale * x, scale * y) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", where("symmetric"))
+def test_symmetry(name: str) -> None:
+    x, y = samples()
+    forward, back = made(name).estimate(x, y), made(name).estimate(y, x)
+    assert back.value == pytest.approx(forward.value, rel=1e-8)
+    assert back.stderr == pytest.approx(forward.stderr, rel=0.1)  # a dual need not be unique
+
+
+@pytest.mark.parametrize("name", where("zero_at_equal"))
+def test_equal_samples_are_at_zero(name: str) -> None:
+    x, _ = samples()
+    assert value(made(name), x, x.flip(0)) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_float32_agrees_with_float64(name: str, device: torch.device) -> None:
+    x, y = samples()
+    divergence = replace(made(name), tol=1e-5) if hasattr(made(name), "tol") else made(name)
+    single = divergence.estimate(x.float().to(device), y.float().to(device))
+    assert single.value == pytest.approx(value(divergence, x, y), rel=2e-4)
+    assert divergence.loss(x.float(), y.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_half_precision_is_computed_in_float32(name: str) -> None:
+    x, y = (s.to(torch.float16) for s in samples())
+    divergence = replace(made(name), tol=1e-4) if hasattr(made(name), "tol") else made(name)
+    loss = divergence.loss(x, y)
+    assert loss.dtype == torch.float16
+    assert float(loss) == pytest.approx(value(divergence, x.float(), y.float()), rel=2e-3)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_block_size_changes_rounding_only(name: str) -> None:
+    x, y = samples()
+    whole = made(name).estimate(x, y)
+    px = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(made(name).loss(px, y), px)
+    with block_size(7):
+        parts = made(name).estimate(x, y)
+        (tiled,) = torch.autograd.grad(made(name).loss(px, y), px)
+    assert parts.value == pytest.approx(whole.value, rel=1e-8)
+    assert parts.stderr == pytest.approx(whole.stderr, rel=1e-6)
+    assert torch.allclose(gradient, tiled, rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_coincident_and_constant_points_have_finite_values_and_gradients(name: str) -> None:
+    for x, y in ((torch.zeros(8, 2), torch.zeros(9, 2)), (torch.ones(8, 2), torch.arange(18.0).reshape(9, 2) % 3)):
+        px = x.clone().requires_grad_()
+        loss = made(name).loss(px, y)
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert torch.isfinite(px.grad).all()
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_inputs_and_global_generators_are_left_alone(name: str) -> None:
+    x, y = samples()
+    before = x.clone(), torch.get_rng_state()
+    made(name).estimate(x, y)
+    assert torch.equal(x, before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize("name", ["w1", "w2", "sinkhorn", "entropic-ot", "energy", "mmd-laplace"])
+def test_an_event_may_have_any_shape(name: str) -> None:
+    x, y = samples(d=4)
+    assert value(made(name), x.reshape(30, 1, 2, 2), y.reshape(45, 1, 2, 2)) == pytest.approx(value(made(name), x, y), rel=1e-12)
+    joint = value(made(name), (x[:, :1], x[:, 1:].reshape(30, 3, 1)), (y[:, :1], y[:, 1:].reshape(45, 3, 1)))
+    assert joint == pytest.approx(value(made(name), x, y), rel=1e-12)
+
+
+def test_traits_have_no_law_without_a_name() -> None:
+    assert all(isinstance(traits, Traits) for traits in TRAITS.values())
+    assert set(LEARNED) | set(EXACT) == set(TRAITS)
