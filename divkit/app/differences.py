@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 __all__ = ["Bars", "Feature", "Gap", "Histogram", "View", "bars", "features", "gaps", "histogram", "sample", "view"]
 
@@ -36,11 +37,19 @@ class Gap:
     `distance` is the Wasserstein-1 distance over the pooled standard deviation s, s² = ½ E d(Z, Z′)² for pooled rows Z, Z′;
     d is the absolute difference of numbers, and of words 1 where they mismatch. `chance` is what two samples of one
     distribution and these sizes have on average: √(2/π) √(1/n + 1/m) ∫ √(F(1 − F)) / s, F the pooled distribution function.
+    `limit` is what the largest of all columns passes by chance about once in twenty times, or less often: the distance is a
+    supremum over 1-Lipschitz functions, whose means fluctuate by at most σ = √(1/n + 1/m) in these units, so that
+    chance + (z − √(2/π)) σ, z the two-sided normal quantile at 5 % over the number of columns, is exact for two values.
     """
 
     feature: Feature
     distance: float
     chance: float
+    limit: float
+
+    @property
+    def clear(self) -> bool:
+        return self.distance > self.limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +112,14 @@ def sample(data: Matrix, seed: int, weights: NDArray[np.float64] | None = None) 
 def gaps(x: Matrix, y: Matrix, found: Sequence[Feature]) -> list[Gap]:
     """Every feature's gap, largest first."""
     numeric = [f for f in found if not f.levels]
-    made = []
+    made = [(f, *_word_gap(x[:, f.columns], y[:, f.columns])) for f in found if f.levels]
     for start in range(0, len(numeric), 256):
         part = numeric[start : start + 256]
         places = [f.columns[0] for f in part]
-        made += [Gap(f, *pair) for f, *pair in zip(part, *_number_gaps(x[:, places], y[:, places]))]
-    made += [Gap(f, *_word_gap(x[:, f.columns], y[:, f.columns])) for f in found if f.levels]
-    return sorted(made, key=lambda gap: -gap.distance)
+        made += zip(part, *_number_gaps(x[:, places], y[:, places]))
+    quantile = float(ndtri(1 - 0.025 / len(found)))
+    above = (quantile - math.sqrt(2 / math.pi)) * math.sqrt(1 / len(x) + 1 / len(y))
+    return sorted((Gap(f, distance, chance, chance + above) for f, distance, chance in made), key=lambda gap: -gap.distance)
 
 
 def _number_gaps(x: Matrix, y: Matrix) -> tuple[list[float], list[float]]:

@@ -43,6 +43,8 @@ def headline(comparison: Comparison, most: Sequence[str]) -> Headline:
         return Headline(
             ["No difference was found between ", x, " and ", y, "."], [f"{said} That is no proof that they are alike."]
         )
+    if verb == "differ" and not most and comparison.x.measure.flat.shape[1] > 1:
+        said += " No column differs clearly by itself: the difference lies in how they go together, or is spread over many."
     named = [Name.of(name) for name in most[:3]]
     where = [", most of all in ", *joined(named)] if named else []
     return Headline([x, " and ", y, f" {verb}", *(p for p in where if isinstance(p, str | Name)), "."], [said])

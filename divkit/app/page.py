@@ -60,6 +60,7 @@ class Page:
     entries: list[Entry]
     tested: bool
     scale: str
+    notes: list[str]
     settings: list[tuple[str, str]]
     versions: list[tuple[str, str]]
     command: str
@@ -73,6 +74,7 @@ class Page:
             headline=headline(comparison, most),
             entries=made,
             tested=any(row.pvalue is not None for row in comparison.rows),
+            notes=[_sentence(note) for note in comparison.notes],
             scale=_sentence(str(comparison.settings.get("scale", ""))),
             settings=[(key.replace("_", " "), shown(v)) for key, v in comparison.settings.items() if key not in hidden],
             versions=[(str(k), str(v)) for k, v in comparison.settings.get("versions", {}).items()],
@@ -196,7 +198,7 @@ def shown(value: Any) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+    return f"{text[:1].upper()}{text[1:]}" + "." * (text[-1] not in ".!?…") if text.strip() else ""
 
 
 def _tells(value: Any) -> bool:

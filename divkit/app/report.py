@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from divkit.app.page import Page
 from divkit.app.pictures import COLOURS
 from divkit.app.sections import Data, cloud, panels, weighty
-from divkit.app.words import Name, percent, plain
+from divkit.app.words import Name, plain, probability
 from divkit.comparison import Comparison
 from divkit.results import Bias, Status
 
@@ -69,7 +69,7 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader("divkit.app")
     )
-    environment.filters |= {"plain": plain, "percent": percent, "thousands": lambda count: f"{count:,}"}
+    environment.filters |= {"plain": plain, "probability": probability, "thousands": lambda count: f"{count:,}"}
     return environment.get_template("report.html.j2")
 
 

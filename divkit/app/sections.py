@@ -45,8 +45,8 @@ class Data:
 
     @property
     def clear(self) -> list[str]:
-        """Columns whose distance is more than twice what chance gives."""
-        return [gap.feature.name for gap in self.ranked if gap.distance > 2 * gap.chance]
+        """Columns farther apart than chance explains."""
+        return [gap.feature.name for gap in self.ranked if gap.clear]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,6 @@ def _rows(side: Sample, seed: int) -> Matrix:
 def _panel(data: Data, gap: Gap) -> Panel:
     name, feature = Name.of(gap.feature.name), gap.feature
     distance, chance = (f"{v:.2f}" for v in (gap.distance, gap.chance))
-    clear = gap.distance > 2 * gap.chance
     if feature.levels:
         found: Bars = bars(data.x, data.y, feature)
         shares = [
@@ -172,7 +171,7 @@ def _panel(data: Data, gap: Gap) -> Panel:
             for level, p, q in zip(found.levels, found.x, found.y)
         ]
         rest = f"{found.rest} more level{'s' * (found.rest > 1)}" if found.rest else ""
-        return Panel(name, distance, chance, clear, "", (), rest, shares)
+        return Panel(name, distance, chance, gap.clear, "", (), rest, shares)
     x, y = (side[:, feature.columns[0]] for side in (data.x, data.y))
     drawn = histogram(x, y)
     spread = float(np.concatenate([x, y]).std())
@@ -181,7 +180,7 @@ def _panel(data: Data, gap: Gap) -> Panel:
         drawn.outside > 0
     )
     caption = ", ".join(said)
-    return Panel(name, distance, chance, clear, pictures.data_uri(pictures.distribution_figure(drawn)), means, caption, [])
+    return Panel(name, distance, chance, gap.clear, pictures.data_uri(pictures.distribution_figure(drawn)), means, caption, [])
 
 
 def _unusual(data: Data, point: NDArray[np.float64]) -> list[tuple[Name, str]]:

@@ -282,6 +282,26 @@ def test_chance_is_what_equal_distributions_give():
     assert np.mean([g.distance for g in found]) == pytest.approx(np.mean([g.chance for g in found]), rel=0.1)
 
 
+@pytest.mark.parametrize("levels", [0, 2, 50])
+def test_the_limit_is_passed_by_chance_about_once_in_twenty_times(levels):
+    rng = np.random.default_rng(8)
+    passed, groups, columns = 0, 200, 10
+    for _ in range(groups):
+        if levels:
+            drawn = [np.eye(levels)[rng.integers(0, levels, (k, columns))].reshape(k, -1) for k in (90, 60)]
+            found = [Feature(str(c), tuple(range(c * levels, (c + 1) * levels)), ("",) * levels) for c in range(columns)]
+        else:
+            drawn, found = [rng.uniform(size=(k, columns)) for k in (90, 60)], [Feature(str(c), (c,)) for c in range(columns)]
+        passed += any(gap.clear for gap in gaps(*drawn, found))
+    assert passed <= 20  # 10 expected at most; fails for one seed in 400
+
+
+def test_a_difference_of_no_column_is_said_to_be_one(normal):
+    rows = [Row("energy", estimate("energy", 0.5, 0.05, 150, 120), 0.1)]
+    verdict, evidence = headline(compared(*normal, rows), [])
+    assert verdict[-1] == "." and len(verdict) == 5 and "how they go together" in str(evidence)
+
+
 def test_constant_and_huge_columns_have_gaps():
     x, y = np.array([[1.0, 1e300], [1.0, -1e300]]), np.array([[1.0, 1e300], [1.0, 1e300]])
     found = gaps(x, y, [Feature("constant", (0,)), Feature("huge", (1,))])
