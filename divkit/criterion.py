@@ -11,8 +11,8 @@ from torch import Tensor
 
 from divkit import registry
 from divkit.divergence import Divergence
-from divkit.results import Solution, Status
 from divkit.measure import pair
+from divkit.results import Solution, Status
 
 __all__ = ["Criterion"]
 
@@ -77,7 +77,9 @@ class Criterion:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
         if "solution" not in state:
-            raise ValueError(f"not a Criterion's state: wanted the key 'solution', got {', '.join(map(str, state)) or 'nothing'}.")
+            raise ValueError(
+                f"not a Criterion's state: wanted the key 'solution', got {', '.join(map(str, state)) or 'nothing'}."
+            )
         saved = state["solution"]
         self.solution = None if saved is None else _rebuild(saved, torch.Tensor.clone)
 

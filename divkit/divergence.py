@@ -12,8 +12,8 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms
 from divkit.measure import Measure, pair
+from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms
 
 __all__ = ["Divergence"]
 
@@ -43,7 +43,7 @@ class Divergence(ABC):
         """Describe the inner problem: equal problems on the same data are solved once."""
         return self
 
-    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:  # noqa: ARG002
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         """Solve the inner problem, from `start` where that helps."""
         return Solution()
 
@@ -139,7 +139,7 @@ class Divergence(ABC):
         for name, measure in (("x", x), ("y", y)):
             if measure.n < self.minimum:
                 raise ValueError(
-                    f"Found array with {measure.n} sample(s) while a minimum of {self.minimum} is required: {name} for {self.name}."
+                    f"Found array with {measure.n} sample(s) while a minimum of {self.minimum} is required: {name}."
                 )
 
 

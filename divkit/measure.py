@@ -119,7 +119,7 @@ class Measure:
 
     def mean(self, values: Tensor) -> Tensor:  # values: (n, ...)
         """Σ wᵢ valuesᵢ, accumulated in float64."""
-        return torch.tensordot(self.weights.double(), values.double(), 1)
+        return torch.einsum("i,i...->...", self.weights.double(), values.double())
 
     def moment(self) -> tuple[Tensor, Tensor]:
         """Mean (d,) and second moment XᵀWX (d, d), in float64."""
@@ -205,7 +205,9 @@ def _parts(data: Any, name: str) -> tuple[Tensor, ...]:
         return (_tensor(data, name),)
     parts = tuple(_tensor(part, f"{name}[{i}]") for i, part in enumerate(data))
     if len({len(p) for p in parts}) > 1:
-        raise ValueError(f"The parts of {name} have {', '.join(str(len(p)) for p in parts)} rows; a joint sample needs as many in each.")
+        raise ValueError(
+            f"The parts of {name} have {', '.join(str(len(p)) for p in parts)} rows; a joint sample needs as many in each."
+        )
     dtype = parts[0].dtype
     for p in parts[1:]:
         dtype = torch.promote_types(dtype, p.dtype)
@@ -265,7 +267,7 @@ def _array(data: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
     if made.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {made.dtype}.")
     if made.dtype.kind not in "fiub":
-        remedy = "give a data frame to encode categories" if made.dtype.kind in "OUS" else "convert it to numbers first"
+        remedy = "give a data frame to encode categories" if made.dtype.kind in "OUS" else "convert to numbers"
         raise TypeError(f"{name} has dtype {made.dtype}; numbers are required: use .astype(float), or {remedy}.")
     if made.dtype.kind == "f" and made.dtype.itemsize <= 8:
         made = made.astype(made.dtype.newbyteorder("="), copy=False)

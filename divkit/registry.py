@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from divkit.divergence import Divergence
 
-__all__ = ["get", "named", "names", "register"]
+__all__ = ["get", "named", "names", "options", "register"]
 
 Factory = Callable[..., "Divergence"]
 
@@ -107,6 +108,20 @@ def named(divergence: str | Divergence, **fields: Any) -> tuple[str, Divergence]
     if fields:
         raise TypeError(f"fields ({', '.join(fields)}) go with a name; this divergence has its own: use dataclasses.replace.")
     return divergence.name, divergence
+
+
+def options(name: str) -> tuple[str, ...]:
+    """The fields that `get(name, …)` accepts by keyword.
+
+    Examples
+    --------
+    >>> from divkit import registry
+    >>> registry.options("w2")
+    ('gap',)
+    """
+    _load()
+    parameters = inspect.signature(_FACTORIES[name]).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
 
 
 def _options(text: str, name: str) -> dict[str, Any]:

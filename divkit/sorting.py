@@ -1,4 +1,4 @@
-"""All sorts in one room: the monotone coupling of one-dimensional samples, its dual potentials, and directions to project on."""
+"""All sorts in one room: the monotone coupling of one-dimensional samples, its duals, and directions to project on."""
 
 from __future__ import annotations
 

@@ -224,7 +224,9 @@ def test_inputs_and_global_generators_are_left_alone(name: str) -> None:
 @pytest.mark.parametrize("name", ["w1", "w2", "sinkhorn", "entropic-ot", "energy", "mmd-laplace"])
 def test_an_event_may_have_any_shape(name: str) -> None:
     x, y = samples(d=4)
-    assert value(made(name), x.reshape(30, 1, 2, 2), y.reshape(45, 1, 2, 2)) == pytest.approx(value(made(name), x, y), rel=1e-12)
+    assert value(made(name), x.reshape(30, 1, 2, 2), y.reshape(45, 1, 2, 2)) == pytest.approx(
+        value(made(name), x, y), rel=1e-12
+    )
     joint = value(made(name), (x[:, :1], x[:, 1:].reshape(30, 3, 1)), (y[:, :1], y[:, 1:].reshape(45, 3, 1)))
     assert joint == pytest.approx(value(made(name), x, y), rel=1e-12)
 

@@ -12,7 +12,8 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-LEARNED = "kl reverse-kl pearson neyman squared-hellinger jeffreys js fgan-js gan tv le-cam lin-k"
+SYMMETRIC = ("squared-hellinger", "jeffreys", "js", "fgan-js", "gan", "tv", "le-cam")
+LEARNED = ("kl", "reverse-kl", "pearson", "neyman", "lin-k", *SYMMETRIC)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def sliced(p: float) -> Callable[..., float]:
     return value
 
 
-def neighbours(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray, k: int = 5) -> float:  # noqa: ARG001
+def neighbours(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray, k: int = 5) -> float:
     rho = NearestNeighbors(n_neighbors=k + 1).fit(x).kneighbors(x)[0][:, -1]
     nu = NearestNeighbors(n_neighbors=k).fit(y).kneighbors(x)[0][:, -1]
     return float(x.shape[1] * np.mean(np.log(nu / rho)) + np.log(len(y) / (len(x) - 1)))
@@ -122,7 +123,10 @@ TRAITS: dict[str, Traits] = {
     "sliced-w1": Traits(sliced(1), {"projections": 20}, degree=1, duplication=True, zero_at_equal=True),
     "sliced-w2": Traits(sliced(2), {"projections": 20}, degree=2, duplication=True, zero_at_equal=True),
     "kl-knn": Traits(neighbours, degree=0, symmetric=False, weights=False, envelope=False),
-    **{name: Traits(symmetric=name in "squared-hellinger jeffreys js fgan-js gan tv le-cam".split()) for name in LEARNED.split()},
+    **{
+        name: Traits(symmetric=name in ["squared-hellinger", "jeffreys", "js", "fgan-js", "gan", "tv", "le-cam"])
+        for name in LEARNED.split()
+    },
     "alpha": Traits(fields={"order": 0.5}, symmetric=False),
     "weighted-js": Traits(fields={"weight": 0.3}, symmetric=False),
     "skew-kl": Traits(fields={"weight": 0.5}, symmetric=False),
@@ -140,5 +144,3 @@ def samples(n: int = 30, m: int = 45, d: int = 3, seed: int = 0, shift: float = 
 
 def weights(n: int, seed: int = 1) -> Tensor:
     return 0.2 + torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-

@@ -70,9 +70,14 @@ def score(network: nn.Module, m: Measure) -> Tensor:
 
 
 def ascend(
-    network: nn.Module, objective: Objective, fit: tuple[Measure, Measure], held: tuple[Measure, Measure], how: Ascent, seed: int
+    network: nn.Module,
+    objective: Objective,
+    fit: tuple[Measure, Measure],
+    held: tuple[Measure, Measure],
+    how: Ascent,
+    seed: int,
 ) -> tuple[Status, int]:
-    """Train in place and leave the state that was best on the held-out rows; the start counts, and wins ties."""
+    """Train in place and leave the state best on the held-out rows; the start counts, and wins ties."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=how.rate, fused=True)
     x, y = fit

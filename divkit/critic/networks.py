@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Size, Tensor, nn
@@ -46,7 +47,8 @@ class LogitNetwork(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         z = (torch.cat([part.flatten(1) for part in parts], 1) - self.mean) / self.scale
-        return self._features(z) @ self.theta + self.residual(z.clamp(-REACH, REACH))[:, 0]
+        residual: Tensor = self.residual(z.clamp(-REACH, REACH))[:, 0]
+        return self._features(z) @ self.theta + residual
 
     def _features(self, z: Tensor) -> Tensor:
         columns = [torch.ones_like(z[:, :1]), z]
@@ -92,7 +94,7 @@ class _Flat(nn.Module):
     def __init__(self, d: int, hidden: int, layers: int) -> None:
         super().__init__()
         widths = [d] + [hidden] * layers
-        body = [module for a, b in zip(widths, widths[1:]) for module in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+        body = [module for a, b in pairwise(widths) for module in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
         self.body = nn.Sequential(*body, nn.Linear(widths[-1], 1))
 
     def forward(self, *parts: Tensor) -> Tensor:
@@ -141,7 +143,9 @@ def _logistic(fx: Tensor, fy: Tensor, x: Measure, y: Measure) -> Tensor:
         size, before = 1.0, objective
         for _ in range(20):  # halve until the objective falls
             trial = theta - size * step
-            objective = float(weights @ nn.functional.softplus(-sign * (features @ trial)) + (penalty * trial.square()).sum() / 2)
+            objective = float(
+                weights @ nn.functional.softplus(-sign * (features @ trial)) + (penalty * trial.square()).sum() / 2
+            )
             if objective <= before:
                 break
             size /= 2

@@ -1,4 +1,4 @@
-"""The one critic class: a dual's best witness is trained, cross-fitted and calibrated, then evaluated on rows it did not see."""
+"""The one critic class: a dual's witness is trained, cross-fitted, calibrated, and evaluated on rows it did not see."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Dual(ABC):
         """What a model minimises."""
         return self.terms(s, t, x, y).value(x, y)
 
-    def calibrate(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> tuple[float, float, bool]:  # noqa: ARG002
+    def calibrate(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> tuple[float, float, bool]:
         """Slope and shift that improve held-out scores, and whether first-order conditions hold there."""
         return 1.0, 0.0, True
 
@@ -86,12 +86,14 @@ class Variational(Divergence):
     def problem(self) -> Hashable:
         return type(self), self.dual.problem, self.critic, self.ascent
 
-    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:  # noqa: ARG002
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         generator = torch.Generator().manual_seed(self.ascent.seed)
         folds = _folds(x, self.ascent.folds, generator), _folds(y, self.ascent.folds, generator)
         critics, affine, statuses, steps, off = [], [], [], 0, 0.0
         for k in range(self.ascent.folds):
-            (fit_x, held_x), (fit_y, held_y) = (_split(m, fold != k, self.ascent.held, generator) for m, fold in zip((x, y), folds))
+            (fit_x, held_x), (fit_y, held_y) = (
+                _split(m, fold != k, self.ascent.held, generator) for m, fold in zip((x, y), folds)
+            )
             network = build(self.critic, x, self.ascent.seed + k)
             if isinstance(network, LogitNetwork):
                 network.start((fit_x, fit_y), (held_x, held_y))
@@ -107,7 +109,12 @@ class Variational(Divergence):
             affine.append((slope, shift))
             steps += taken
             off = max(off, 0.0 if statuses[-1] is Status.CONVERGED else 1.0)
-        state = {"critics": critics, "affine": torch.tensor(affine, dtype=torch.float64), "fold_x": folds[0], "fold_y": folds[1]}
+        state = {
+            "critics": critics,
+            "affine": torch.tensor(affine, dtype=torch.float64),
+            "fold_x": folds[0],
+            "fold_y": folds[1],
+        }
         worst = max(statuses, key=list(Status).index)
         return Solution(state, worst, steps, off)
 
@@ -154,7 +161,9 @@ class Variational(Divergence):
             train[rows[torch.randperm(len(rows), generator=generator)[: len(rows) // 2]]] = True
         train = train.to(pooled.device)
         x, y = (pooled.take((train & side).nonzero()[:, 0]) for side in (labels[0], ~labels[0]))
-        fits, helds = zip(*(_split(m, torch.ones(m.n, dtype=torch.bool, device=m.device), self.ascent.held, generator) for m in (x, y)))
+        fits, helds = zip(
+            *(_split(m, torch.ones(m.n, dtype=torch.bool, device=m.device), self.ascent.held, generator) for m in (x, y))
+        )
         network = build(self.critic, x, self.ascent.seed)
         if isinstance(network, LogitNetwork):
             network.start(fits, helds)
@@ -200,7 +209,7 @@ def _folds(m: Measure, count: int, generator: torch.Generator) -> Tensor:  # -> 
     """Each row's fold, of equal sizes, at random."""
     if m.n < 2 * count:
         raise ValueError(
-            f"Found array with {m.n} sample(s) while a minimum of {2 * count} is required: {count}-fold cross-fitting of a critic."
+            f"Found array with {m.n} sample(s) while a minimum of {2 * count} is required: {count}-fold cross-fitting."
         )
     order = torch.randperm(m.n, generator=generator)
     folds = torch.empty(m.n, dtype=torch.long)
@@ -217,5 +226,5 @@ def _split(m: Measure, rows: Tensor, held: float, generator: torch.Generator) ->
     if not m.uniform:  # a side without mass cannot be trained on or judged
         for part in (fit, kept):
             if not float(m.weights[part].sum()) > 0:
-                raise ValueError("the weights leave a fold without mass; too few rows have positive weight for cross-fitting.")
+                raise ValueError("the weights leave a fold without mass; too few rows have positive weight to cross-fit.")
     return m.take(fit), m.take(kept)

@@ -73,6 +73,11 @@ def _made(maker: Callable[..., FDivergence]) -> Callable[..., Variational]:
 
 for _name, _record in TABLE.items():
     register(_name, _bound(_record))
-for _name, _maker in {"alpha": alpha, "weighted-js": weighted_js, "skew-kl": skew_kl, "relative-pearson": relative_pearson}.items():
+for _name, _maker in {
+    "alpha": alpha,
+    "weighted-js": weighted_js,
+    "skew-kl": skew_kl,
+    "relative-pearson": relative_pearson,
+}.items():
     register(_name, _made(_maker))
 register("kl-knn", NearestNeighbourKL)

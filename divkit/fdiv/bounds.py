@@ -47,7 +47,7 @@ class Bound(Dual):
     def problem(self) -> Hashable:
         return self.train
 
-    def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:  # noqa: ARG002
+    def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self.train.limit(s.dtype)
         pair = self.train.smooth
         return Terms(pair.a(s.clamp(-limit, limit)), -pair.b(t.clamp(-limit, limit)))
@@ -59,7 +59,7 @@ class Bound(Dual):
         with torch.no_grad():
             plug_in = float(x.mean(a - self.evaluate.b(near_s) * torch.exp(-near_s)))
             beyond = x.mean((s.abs() > limit).double()) + y.mean((t.abs() > limit).double())
-            notes = {"plug_in": plug_in, "clipped_share": float(beyond) / 2}
+            notes: dict[str, float | str] = {"plug_in": plug_in, "clipped_share": float(beyond) / 2}
             # clipped logits matter where one more unit of clip would move the value by over a tenth of its noise
             wider = min(limit + 1, self.evaluate.limit(s.dtype))
             moved = x.mean((self.evaluate.a(s.clamp(-wider, wider)) - a).abs()) + y.mean(

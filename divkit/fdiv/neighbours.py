@@ -58,11 +58,13 @@ class NearestNeighbourKL(Divergence):
         super().require(x, y)
         for name, m, least in (("x", x, self.k + 1), ("y", y, self.k)):
             if m.n < least:
-                raise ValueError(f"Found array with {m.n} sample(s) while a minimum of {least} is required: {name} for k={self.k}.")
+                raise ValueError(
+                    f"Found array with {m.n} sample(s) while a minimum of {least} is required: {name} for k={self.k}."
+                )
             if not m.uniform:
                 raise ValueError(f"kl-knn counts neighbours and takes no weights_{name}; use kl, which does.")
 
-    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:  # noqa: ARG002
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         """Find the neighbours; the distances to them are differentiable at a fixed choice."""
         frame = pairs.frame(x, y)
         rho, own = pairs.nearest(frame.x, frame.x, self.k, exclude_self=True)
@@ -72,7 +74,9 @@ class NearestNeighbourKL(Divergence):
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         frame, state = pairs.frame(x, y), solution.state
         own, across, tied = state["own"], state["across"], state["tied"]
-        rho, nu = (torch.linalg.vector_norm(frame.x - other, dim=1).double() for other in (frame.x[own], frame.y[across[:, -1]]))
+        rho, nu = (
+            torch.linalg.vector_norm(frame.x - other, dim=1).double() for other in (frame.x[own], frame.y[across[:, -1]])
+        )
         rho, nu = torch.where(tied, 1.0, rho), torch.where(tied, 1.0, nu)
         d = frame.x.shape[1]
         a = d * torch.log(nu / rho) + math.log(y.n / (x.n - 1))

@@ -8,23 +8,23 @@ from divkit.registry import register
 __all__ = ["MMD", "Energy", "kernels"]
 
 
-def _mmd(bandwidth: float | Median = Median(), unbiased: bool = True) -> MMD:  # noqa: B008, FBT001, FBT002
+def _mmd(bandwidth: float | Median = Median(), unbiased: bool = True) -> MMD:
     return MMD(Gaussian(bandwidth), unbiased)
 
 
-def _mmd_laplace(bandwidth: float | Median = Median(), unbiased: bool = True) -> MMD:  # noqa: B008, FBT001, FBT002
+def _mmd_laplace(bandwidth: float | Median = Median(), unbiased: bool = True) -> MMD:
     return MMD(Laplace(bandwidth), unbiased)
 
 
-def _mmd_imq(sigma: float = 1.0, unbiased: bool = True) -> MMD:  # noqa: FBT001, FBT002
+def _mmd_imq(sigma: float = 1.0, unbiased: bool = True) -> MMD:
     return MMD(MultiscaleIMQ(sigma), unbiased)
 
 
-def _kid(unbiased: bool = True) -> MMD:  # noqa: FBT001, FBT002
+def _kid(unbiased: bool = True) -> MMD:
     return MMD(Polynomial(), unbiased)
 
 
-def _cramer(exponent: float = 1.0, unbiased: bool = True) -> Energy:  # noqa: FBT001, FBT002
+def _cramer(exponent: float = 1.0, unbiased: bool = True) -> Energy:
     return Energy(exponent, unbiased, factor=0.5)
 
 

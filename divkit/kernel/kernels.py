@@ -13,7 +13,18 @@ from torch import Tensor
 from divkit.checks import between, positive
 from divkit.pairs import Form, PairFunction, Product
 
-__all__ = ["IMQ", "Gaussian", "Kernel", "Laplace", "Median", "MultiscaleIMQ", "NegativeDistance", "Polynomial", "RationalQuadratic", "Sum"]
+__all__ = [
+    "IMQ",
+    "Gaussian",
+    "Kernel",
+    "Laplace",
+    "Median",
+    "MultiscaleIMQ",
+    "NegativeDistance",
+    "Polynomial",
+    "RationalQuadratic",
+    "Sum",
+]
 
 LOG2E = math.log2(math.e)
 FLOOR = -126.0  # the exponent below which exp2 of float32 is 40 times slower
@@ -65,7 +76,7 @@ class Kernel(PairFunction):
         """The kernel with the numbers of `fit` in place."""
         return replace(self, **found) if found else self
 
-    def scaled(self, factor: float) -> Kernel:  # noqa: ARG002
+    def scaled(self, factor: float) -> Kernel:
         """The same kernel for points divided by `factor`."""
         return self
 
@@ -252,7 +263,8 @@ class Sum(Kernel):
         return any(part.singular for part in self.parts)
 
     def fit(self, pooled: Tensor) -> tuple[dict[str, float], str | None]:
-        found, said = {}, None
+        found: dict[str, float] = {}
+        said = None
         for i, part in enumerate(self.parts):
             mine, note = part.fit(pooled)
             found |= {f"{i}.{key}": value for key, value in mine.items()}
@@ -260,7 +272,9 @@ class Sum(Kernel):
         return found, said
 
     def fitted(self, found: Mapping[str, float]) -> Kernel:
-        mine = [{key.partition(".")[2]: v for key, v in found.items() if key.startswith(f"{i}.")} for i in range(len(self.parts))]
+        mine = [
+            {key.partition(".")[2]: v for key, v in found.items() if key.startswith(f"{i}.")} for i in range(len(self.parts))
+        ]
         return Sum(tuple(part.fitted(numbers) for part, numbers in zip(self.parts, mine)))
 
     def value(self, s: Tensor) -> Tensor:

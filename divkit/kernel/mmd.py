@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -135,12 +133,12 @@ class Energy(Divergence):
         frame = pairs.frame(x, y)
         return NegativeDistance(self.exponent), frame, self.factor * frame.unit(self.exponent)
 
-    def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:  # noqa: ARG002
+    def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         kernel, frame, unit = self._framed(x, y)
         found = u_terms(kernel, x, y, frame.x, frame.y, unbiased=self.unbiased)
         return Terms(unit * found.x, unit * found.y, second_order=unit**2 * found.second_order)
 
-    def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:  # noqa: ARG002
+    def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         kernel, frame, unit = self._framed(x, y)
         return unit * u_value(kernel, x, y, frame.x, frame.y, unbiased=self.unbiased)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 __all__ = ["Distance", "Form", "PairFunction", "Product"]
 
 DIRECT = 4  # up to this dimension, summing squared differences costs no more than a matrix product and is exact
+GATHERED = 1 << 14  # pairs recomputed at once
 
 
 class Form(ABC):
@@ -47,8 +48,8 @@ class _SquaredDistance(Form):
             i, j = (s < close).nonzero(as_tuple=True)
             if len(i) > 0.05 * s.numel():
                 return _differences(x, y)
-            for part in torch.arange(len(i), device=s.device).split(1 << 14):
-                s[i[part], j[part]] = (x[i[part]] - y[j[part]]).square_().sum(1)
+            for p, q in zip(i.tensor_split(1 + len(i) // GATHERED), j.tensor_split(1 + len(i) // GATHERED)):
+                s[p, q] = (x[p] - y[q]).square_().sum(1)
         return s
 
     def diagonal(self, x: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class _InnerProduct(Form):
     def diagonal(self, x: Tensor) -> Tensor:
         return x.square().sum(1)
 
-    def gradient(self, x: Tensor, moments: Tensor) -> Tensor:  # noqa: ARG002
+    def gradient(self, x: Tensor, moments: Tensor) -> Tensor:
         return moments[:, :-1]
 
 

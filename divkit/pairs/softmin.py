@@ -36,7 +36,7 @@ def softmin(c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float
     guess : Tensor (n,), optional
         A value near the result: spares finding each row's maximum. A bad one costs time, not accuracy.
     """
-    return _Softmin.apply(c, x, y, score, epsilon, guess)  # type: ignore[no-any-return]
+    return _Softmin.apply(c, x, y, score, epsilon, guess)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _exponent(c: PairFunction, x: Tensor, y: Tensor, f: Tensor, score: Tensor, epsilon: float) -> Exponent:
@@ -73,7 +73,9 @@ def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:  # -> log2 Σ
         for j in blocks(m):
             tile = exponent(rows[i], j)
             higher = torch.maximum(highest, tile.amax(1).double())
-            sums = sums * torch.exp2(highest - higher) + tile.sub_(higher[:, None].to(tile.dtype)).clamp_(min=FLOOR).exp2_().sum(1)
+            sums = sums * torch.exp2(highest - higher) + tile.sub_(higher[:, None].to(tile.dtype)).clamp_(
+                min=FLOOR
+            ).exp2_().sum(1)
             highest = higher
         logs[i] = highest + torch.log2(sums)
     return logs
@@ -81,9 +83,7 @@ def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:  # -> log2 Σ
 
 class _Softmin(Function):
     @staticmethod
-    def forward(
-        ctx: Any, c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None
-    ) -> Tensor:
+    def forward(ctx: Any, c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None) -> Tensor:
         dtype = _working(x, y, epsilon) if c.linear else x.dtype
         wx, wy, ws = x.to(dtype), y.to(dtype), score.to(dtype)
         shift = torch.zeros(len(x), dtype=dtype, device=x.device) if guess is None else guess.to(dtype)
@@ -102,7 +102,7 @@ class _Softmin(Function):
         return value
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         c, (x, y, score, value), d = ctx.c, ctx.saved_tensors, ctx.saved_tensors[0].shape[1]
         wx, wy, wg = (t.to(ctx.dtype) for t in (x, y, g))

@@ -25,23 +25,23 @@ class Sums(NamedTuple):
 
 def sums(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Sums:
     """Row sums with payload v (m, c) and column sums with payload w (n, c); differentiable in all four."""
-    return Sums(*_PairSums.apply(k, x, y, w, v))
+    return Sums(*_PairSums.apply(k, x, y, w, v))  # type: ignore[no-untyped-call]
 
 
 def self_sums(k: PairFunction, x: Tensor, w: Tensor) -> Sums:
     """Row sums over j ≠ i with payload w (n, c); `columns` repeats them. Each pair of blocks is computed once."""
-    rows, squares = _SelfSums.apply(k, x, w)
+    rows, squares = _SelfSums.apply(k, x, w)  # type: ignore[no-untyped-call]
     return Sums(rows, rows, squares)
 
 
 def total(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor:
     """Σᵢⱼ wᵢ vⱼ k(xᵢ, yⱼ) of weights (n,), (m,), its gradient found in the same sweep."""
-    return _Total.apply(k, x, y, w, v)  # type: ignore[no-any-return]
+    return _Total.apply(k, x, y, w, v)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def self_total(k: PairFunction, x: Tensor, w: Tensor) -> Tensor:
     """Σ_{i≠j} wᵢ wⱼ k(xᵢ, xⱼ) of weights (n,), its gradient found in the same sweep."""
-    return _SelfTotal.apply(k, x, w)  # type: ignore[no-any-return]
+    return _SelfTotal.apply(k, x, w)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def quadratic_forms(k: PairFunction, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,9 +107,7 @@ def _moments(x: Tensor, q: Tensor) -> Tensor:  # (n, d), (n,) -> (n, ≥ d + 1)
     return padded(torch.cat([q[:, None] * x, q[:, None]], 1))
 
 
-def _gradients(
-    k: PairFunction, x: Tensor, y: Tensor, p: Tensor, q: Tensor, *, same: bool = False
-) -> tuple[Tensor, Tensor]:
+def _gradients(k: PairFunction, x: Tensor, y: Tensor, p: Tensor, q: Tensor, *, same: bool = False) -> tuple[Tensor, Tensor]:
     """Gradients in x and y of Σᵢⱼ Cᵢⱼ k(xᵢ, yⱼ), C = p qᵀ with p (n, r), q (m, r); with `same`, of i ≠ j only."""
     gx, gy, d = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(y, dtype=torch.float64), x.shape[1]
     for r in range(p.shape[1]):
@@ -136,7 +134,7 @@ class _PairSums(Function):
         return rows, columns, squares
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g_rows: Tensor, g_columns: Tensor, _: Tensor) -> Any:
         x, y, w, v = ctx.saved_tensors
         gx = gy = gw = gv = None
@@ -159,7 +157,7 @@ class _SelfSums(Function):
         return rows, squares
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g_rows: Tensor, _: Tensor) -> Any:
         x, w = ctx.saved_tensors
         gx = sum(_gradients(ctx.k, x, x, g_rows, w.double(), same=True)) if ctx.needs_input_grad[1] else None
@@ -179,7 +177,7 @@ class _Total(Function):
         return torch.dot(w.double(), side_x.values)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         (gx, gy, gw, gv), (points, w, v) = ctx.saved_tensors, ctx.dtypes
         return None, (g * gx).to(points), (g * gy).to(points), (g * gw).to(w), (g * gv).to(v)
@@ -198,7 +196,7 @@ class _SelfTotal(Function):
         return torch.dot(w.double(), side.values)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         (gx, gw), (points, w) = ctx.saved_tensors, ctx.dtypes
         return None, (g * gx).to(points), (g * gw).to(w)

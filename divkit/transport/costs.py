@@ -47,7 +47,7 @@ class Power(PairFunction):
         """The cost of given pairs, differentiable, with gradient zero at coincident points."""
         if self.p == 2:
             return (x - y).square().sum(-1)
-        d = torch.linalg.vector_norm(x - y, dim=-1)
+        d: Tensor = torch.linalg.vector_norm(x - y, dim=-1)
         return d if self.p == 1 else d.pow(self.p)
 
     def of_difference(self, difference: Tensor) -> Tensor:

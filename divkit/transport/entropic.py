@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from divkit import pairs
 from divkit.pairs import PairFunction, softmin
 
 __all__ = ["Cloud", "Potentials", "extend", "solve_pair", "solve_self"]
@@ -132,7 +131,9 @@ def _anneal(c: PairFunction, x: Cloud, y: Cloud, epsilon: float, full: tuple[Clo
 
 def _levels(c: PairFunction, x: Cloud, y: Cloud, epsilon: float) -> list[float]:
     """From the largest cost down to ε by factors of two."""
-    corner = torch.stack([x.points.amax(0), y.points.amax(0)]).amax(0) - torch.stack([x.points.amin(0), y.points.amin(0)]).amin(0)
+    corner = torch.stack([x.points.amax(0), y.points.amax(0)]).amax(0) - torch.stack([x.points.amin(0), y.points.amin(0)]).amin(
+        0
+    )
     largest = float(c.value(corner.square().sum()[None].clone())[0])
     count = max(0, math.ceil(math.log2(largest / epsilon))) if largest > epsilon else 0
     return [epsilon * 2.0**k for k in range(count, -1, -1)]

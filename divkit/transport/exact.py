@@ -25,7 +25,7 @@ class Wasserstein(Divergence):
     r"""The optimal transport cost :math:`W_p^p = \min_\pi \int |x - y|^p \, d\pi`, the p-th power without root and without ½.
 
     One-dimensional samples are solved by sorting, others by the network simplex in float64. The state holds the plan (`rows`,
-    `columns`, `mass`) and the dual potentials `u`, `v`; `lower` is the value of v with its c-transform, `upper` that of the plan.
+    `columns`, `mass`) and the dual potentials `u`, `v`; `lower` is the value of v and its c-transform, `upper` the plan's.
     Units of the data to the power p; `Estimate.root(p)` gives :math:`W_p`. Source: Kantorovich (1942); Peyré and Cuturi (2019).
 
     Parameters
@@ -58,7 +58,7 @@ class Wasserstein(Divergence):
     def bias(self) -> Bias:
         return Bias.ABOVE
 
-    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:  # noqa: ARG002
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         frame = pairs.frame(x, y)
         px, py, cost = frame.x.double(), frame.y.double(), Power(self.p)
         if px.shape[1] == 1:
@@ -113,4 +113,3 @@ def _simplex(cost: Power, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[T
         dual = torch.where(dual.isfinite(), dual, pairs.minimum(cost, y, x[keep_x], u)[0])
     rows, columns, mass = (torch.from_numpy(t).to(x.device) for t in (i, j, plan[i, j]))
     return keep_x[rows], keep_y[columns], mass, dual
-

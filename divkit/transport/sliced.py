@@ -63,7 +63,7 @@ class SlicedWasserstein(Divergence):
     def bias(self) -> Bias:
         return Bias.ABOVE
 
-    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:  # noqa: ARG002
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         d = x.flat.shape[1]
         return Solution(state={"directions": directions(self.projections if d > 1 else 1, d, self.seed, x.flat)})
 
@@ -78,7 +78,7 @@ class SlicedWasserstein(Divergence):
         """For chunks of directions: values (L,), and the mean potentials (n,), (m,) summed over them."""
         frame, cost = pairs.frame(x, y), Power(self.p)
         unit = frame.unit(self.p)
-        for part in theta.split(max(1, CHUNK // (x.n + y.n))):
+        for part in theta.tensor_split(1 + len(theta) * (x.n + y.n) // CHUNK):
             px, py = frame.x @ part.T, frame.y @ part.T  # (n, L), (m, L)
             coupling = couple(px, py, x, y)
             costs = cost.of_difference(px.gather(0, coupling.rows) - py.gather(0, coupling.columns)).double() * unit
