@@ -74,7 +74,7 @@ class Page:
             headline=headline(comparison, most),
             entries=made,
             tested=any(row.pvalue is not None for row in comparison.rows),
-            notes=[_sentence(note) for note in comparison.notes],
+            notes=[_stopped(note) for note in comparison.notes],  # they may begin with a name
             scale=_sentence(str(comparison.settings.get("scale", ""))),
             settings=[(key.replace("_", " "), shown(v)) for key, v in comparison.settings.items() if key not in hidden],
             versions=[(str(k), str(v)) for k, v in comparison.settings.get("versions", {}).items()],
@@ -198,7 +198,11 @@ def shown(value: Any) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + "." * (text[-1] not in ".!?…") if text.strip() else ""
+    return _stopped(text[:1].upper() + text[1:])
+
+
+def _stopped(text: str) -> str:
+    return text + "." * (text[-1] not in ".!?…") if text.strip() else ""
 
 
 def _tells(value: Any) -> bool:
