@@ -27,7 +27,7 @@ class Headline(NamedTuple):
 def headline(comparison: Comparison, most: Sequence[str]) -> Headline:
     """By the corrected p-values where there are any, else by intervals against yardsticks."""
     x, y = Name.of(comparison.x.label), Name.of(comparison.y.label)
-    counted = [row for row in comparison.rows if row.estimate is not None and row.estimate.converged]
+    counted = [row for row in comparison.rows if _counts(row)]
     tested = [row.holm for row in counted if row.holm is not None and math.isfinite(row.holm)]
     cleared = [_clear(row) for row in counted if _judged(row)]
     unsolved = len(comparison.rows) - len(counted)
@@ -69,6 +69,10 @@ def _share(few: int, count: int, noun: str) -> str:
     if count == 1:
         return f"The {noun}"
     return f"{'None of the' if few == 0 else 'All' if few == count else f'{few} of'} {count} {noun}s"
+
+
+def _counts(row: Row) -> bool:
+    return row.estimate is not None and row.estimate.converged and math.isfinite(row.estimate.value)
 
 
 def _judged(row: Row) -> bool:

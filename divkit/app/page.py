@@ -142,6 +142,8 @@ def _entry(row: Row, mark: Mark | None) -> Entry:
     value, low_text, high_text, yardstick_text = numbers([e.value, low, high, yardstick], e.stderr)
     if not known:
         reasons.setdefault("stderr", str(e.notes.get("stderr", "the standard error is not a finite number")))
+    if not math.isfinite(e.value):
+        reasons.setdefault("value", "the value is not a finite number")
     if not e.converged:
         reasons["status"] = f"{e.solution.status.value}; the value, its interval and its test are those of an unsolved problem"
     return Entry(
@@ -152,7 +154,7 @@ def _entry(row: Row, mark: Mark | None) -> Entry:
         yardstick=yardstick_text,
         bias=BIAS[e.bias],
         bias_sentence=e.bias.value,
-        solved=e.converged,
+        solved=e.converged and math.isfinite(e.value),
         status=e.solution.status.value,
         pvalue=_probability(row.pvalue),
         holm=_probability(row.holm),

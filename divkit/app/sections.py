@@ -119,9 +119,10 @@ def weighty(comparison: Comparison, data: Data) -> Weighty | None:
         values = influence.detach().double()
         parts.append((measure.weights.double() * (values - measure.mean(values))).numpy(force=True))
     pooled = np.concatenate(parts)
-    order = np.argsort(-np.abs(pooled), kind="stable")
-    squares = np.sort(pooled**2)[::-1]
+    first = np.argpartition(-np.abs(pooled), min(ROWS, len(pooled)) - 1)[:ROWS]
+    order = first[np.argsort(-np.abs(pooled[first]), kind="stable")]
     top = max(1, round(0.01 * len(pooled)))
+    squares = -np.partition(-(pooled**2), top - 1)
     share = float(squares[:top].sum() / squares.sum()) if squares.sum() > 0 else 0.0
     rows = []
     for place in order[:ROWS].tolist():
@@ -134,7 +135,9 @@ def weighty(comparison: Comparison, data: Data) -> Weighty | None:
                 errors=change / e.stderr,
                 in_errors=numbers([change / e.stderr], 0.1)[0],
                 change=percent(change / e.value) if e.value else "—",
-                unusual=_unusual(data, sides[side].flat[index].detach().double().numpy(force=True)),
+                unusual=_unusual(
+                    data, torch.cat([part[index].reshape(-1) for part in sides[side].parts]).double().numpy(force=True)
+                ),
             )
         )
     largest = max(abs(found.errors) for found in rows)

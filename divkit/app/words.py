@@ -52,7 +52,7 @@ def numbers(values: Sequence[float], error: float) -> tuple[str, ...]:
     digits = 1 - math.floor(math.log10(error / unit)) if known else 2 - math.floor(math.log10(largest / unit)) if largest else 2
     digits = min(max(digits, 0), 6)
     tail = "" if unit == 1 else f"·10{str(power).translate(SUPERSCRIPTS)}"
-    return tuple(_signed(f"{v / unit:.{digits}f}") + tail if math.isfinite(v) else "—" for v in values)
+    return tuple(_signed(f"{v / unit:.{digits}f}") + tail if math.isfinite(v) else _without_digits(v) for v in values)
 
 
 def probability(p: float) -> str:
@@ -88,6 +88,10 @@ def joined(parts: Sequence[object]) -> list[object]:
     for place, part in enumerate(parts):
         made += [part] if place == 0 else [" and " if place == len(parts) - 1 else ", ", part]
     return made
+
+
+def _without_digits(value: float) -> str:
+    return "—" if math.isnan(value) else "∞" if value > 0 else "−∞"
 
 
 def _signed(text: str) -> str:

@@ -209,6 +209,15 @@ def test_a_missing_standard_error_is_a_dash_with_its_reason():
     assert "no standard error from 1 sample(s)" in said and "—" in said and "nan" not in said.lower()
 
 
+@pytest.mark.parametrize(("value", "shown"), [(math.inf, "∞"), (-math.inf, "−∞"), (math.nan, "—")])
+def test_values_that_are_no_numbers_are_marked(normal, value, shown):
+    made = compared(*normal, (Row("kl", replace(estimate("kl", 1.0, 0.1, 150, 120), value=value), 0.1),))
+    entry = entries(made.rows)[0]
+    assert (entry.value, entry.solved, entry.mark) == (shown, False, None)
+    said = Page(report.render(made)).said
+    assert f"{shown} †" in said and "the value is not a finite number" in said and "cannot be said" in said
+
+
 @pytest.mark.parametrize(
     ("value", "yardstick", "holm", "begins", "says"),
     [
@@ -352,6 +361,11 @@ def test_the_weighty_rows_are_those_whose_absence_changes_the_value(normal):
         without = [np.delete(side, int(found.row), 0) if found.side == k else side for k, side in enumerate((x, y))]
         change = e.value - dk.get("energy").estimate(*without).value
         assert found.errors * e.stderr == pytest.approx(change, rel=0.05)
+
+
+def test_joint_samples_have_a_report(normal):
+    x, y = (Measure((torch.tensor(side[:, :1]), torch.tensor(side[:, 1:]))) for side in normal)
+    assert "coordinate 4" in report.render(compared(x, y, columns=()))
 
 
 def test_rows_of_a_subsample_are_not_named(normal):
