@@ -191,7 +191,8 @@ def _choice(name: str, kind: type[Choice], value: Choice | str) -> Choice:
     try:
         return kind(value)
     except ValueError:
-        raise ValueError(f"{name} must be {' or '.join(k.value for k in kind)}; got {value!r}.") from None
+        *others, last = (k.value for k in kind)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}; got {value!r}.") from None
 
 
 def _measures(

@@ -95,6 +95,8 @@ class Run:
         return _holm([self._tested(row, d, permutations, progress) for row, (_, d) in zip(rows, self.made)])
 
     def _tested(self, row: Row, divergence: Divergence, permutations: int, progress: Progress) -> Row:
+        if row.estimate is None:
+            return row
         data = self.data[divergence.quadratic]
         x, y = data.x, data.y
         if _alone(divergence):
@@ -108,13 +110,11 @@ class Run:
 
     def notes(self, labels: tuple[str, str], *, tested: bool) -> Iterator[str]:
         """What was done to the rows, in sentences."""
+        parts = zip(labels, self.full, (self.data[True].x, self.data[True].y))
+        cut = [f"{part.n} of {every.n} rows of {shown([label])}" for label, every, part in parts if part.n < every.n]
         quadratic = [name for name, d in self.made if d.quadratic]
-        for label, whole_sample, part in zip(labels, self.full, (self.data[True].x, self.data[True].y)):
-            if part.n < whole_sample.n and quadratic:
-                yield (
-                    f"{', '.join(quadratic)}: a seeded subsample of {part.n} of {whole_sample.n} rows of {shown([label])} "
-                    f"(--max-rows, max_rows=)"
-                )
+        if cut and quadratic:
+            yield f"{', '.join(quadratic)}: a seeded subsample of {' and '.join(cut)} (--max-rows, max_rows=)"
         alone = [name for name, d in self.made if _alone(d)]
         if tested and alone and max(self.full[0].n, self.full[1].n) > TEST_ROWS:
             yield f"{', '.join(alone)}: p from {TEST_ROWS} random rows a side, as each relabelling is solved by itself"

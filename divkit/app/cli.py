@@ -1,0 +1,237 @@
+"""The command line. Nothing heavy is imported before a command needs it, so that help comes at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from divkit.app.process import closed_pipe, prepared
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from divkit.columns import Table
+    from divkit.comparison import Comparison
+
+__all__ = ["app", "main"]
+
+WIDTH = 100  # where there is no terminal
+INTERRUPTED = 130
+EXPECTED = (ValueError, TypeError, ImportError, OSError, MemoryError)
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Divergences and distances between two sets of samples, each value with its error.",
+)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    arguments = sys.argv[1:] or ["--help"]
+    with prepared():
+        code = _run(arguments)
+        code = closed_pipe(code)
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code; whatever goes wrong is one line on stderr, after a traceback where --debug asks for it."""
+    try:
+        code = app(arguments, prog_name="divkit", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = 1
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        known = isinstance(error, EXPECTED) or hasattr(error, "format_message")
+        said = error.format_message() if hasattr(error, "format_message") else str(error)
+        _say(f"divkit: {said}" if known else f"divkit: {type(error).__name__}: {said} (--debug shows where)")
+        return 2 if known else 1
+    if code == INTERRUPTED:
+        _say("divkit: interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _say(text: str) -> None:
+    """One line on stderr, whatever is in it."""
+    from divkit.app.words import plain
+
+    print(plain(" ".join(text.split())), file=sys.stderr)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import divkit
+
+        print(divkit.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _divkit(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def compare(
+    x: Annotated[Path | None, typer.Argument(metavar="P", help="Samples: csv, tsv, parquet, npy or npz.")] = None,
+    y: Annotated[Path | None, typer.Argument(metavar="Q", help="Samples to compare them with.")] = None,
+    divergences: Annotated[
+        list[str] | None,
+        typer.Option("-d", "--divergence", metavar="NAME", help="From `divkit list`, such as alpha:order=.5. Repeatable."),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Compare two groups of patients that come with scikit-learn.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Add permutation p-values.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+    columns: Annotated[str | None, typer.Option(metavar="A,B", help="Use these columns of the tables only.")] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="none|sd|mad", help="Units of numeric columns; sd for tables, none for arrays.")
+    ] = None,
+    missing: Annotated[str, typer.Option(metavar="refuse|drop", help="Rows with missing values.")] = "refuse",
+    max_rows: Annotated[
+        int | None, typer.Option(metavar="N", help="Subsample above N rows where all pairs are compared; 2000 by default.")
+    ] = None,
+    permutations: Annotated[int, typer.Option(metavar="N", help="Relabellings of --test.")] = 199,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of subsamples, halves and relabellings.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the report.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
+) -> None:
+    """Compare two files of samples, or --demo."""
+    if report is not None:
+        _require_writable(report, force)
+    if demo and (x or y):
+        raise ValueError("--demo brings its own samples; leave out the files, or --demo.")
+    if not demo and (x is None or y is None):
+        raise ValueError("two files are needed: divkit compare P Q, or divkit compare --demo.")
+    from divkit import registry
+    from divkit.comparison import DEFAULT, MAX_ROWS
+    from divkit.comparison import compare as compared
+    from divkit.progress import bars
+
+    for name in divergences or ():
+        registry.get(name)  # before any file is read
+    samples, labels, said = _demo() if demo else _read(x, y)
+    made = compared(
+        *samples,
+        divergences or DEFAULT,
+        columns=None if columns is None else _names(columns),
+        scale=scale,
+        missing=missing,
+        max_rows=MAX_ROWS if max_rows is None else max_rows,
+        test=test,
+        permutations=permutations,
+        seed=seed,
+        labels=labels,
+        progress=bars,
+    )
+    if all(row.estimate is None for row in made.rows):
+        raise ValueError("; ".join(f"{row.name}: {row.reasons['value']}" for row in made.rows))
+    if said:
+        _say(said)
+    _print(_with_command(made), as_json=as_json, report=report)
+
+
+@app.command(name="list")
+def names(
+    formulas: Annotated[bool, typer.Option("--formulas", help="The table of f-divergences with their functions.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
+) -> None:
+    """List the divergences by name."""
+    from divkit.app.terminal import captured, listing
+
+    console = _console()
+    if formulas:
+        from divkit.fdiv.table import TABLE
+
+        titles = {"integral": "D(P‖Q)", "generator": "f(u)", "maximiser": "f′(u)", "conjugate": "f*(t)", "domain": "domain"}
+        rows = [
+            (record.name if place == 0 else "", title, getattr(record.formulas, key))
+            for record in TABLE.values()
+            for place, (key, title) in enumerate({**titles, "activation": "activation"}.items())
+        ]
+        print(captured(console, lambda: listing(rows, ("name", "", "formula"), console)), end="")
+        return
+    from divkit import registry
+    from divkit.app.readings import reading
+
+    lines = [(name, reading(name).title, ", ".join(registry.options(name))) for name in registry.names()]
+    print(captured(console, lambda: listing(lines, ("name", "what it is", "options"), console)), end="")
+
+
+def _demo() -> tuple[tuple[Any, Any], tuple[str, str], str]:
+    from divkit.app.demo import demo
+
+    found = demo()
+    return (found.x, found.y), (found.label_x, found.label_y), found.sentence
+
+
+def _read(x: Path | None, y: Path | None) -> tuple[tuple[Any, Any], tuple[str, str], str]:
+    from divkit.app.files import read
+    from divkit.columns import Table
+
+    paths = [path for path in (x, y) if path is not None]
+    found: list[Table | Any] = [read(path) for path in paths]
+    kinds = ["a table" if isinstance(data, Table) else "an array" for data in found]
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"{paths[0]} holds {kinds[0]} and {paths[1]} {kinds[1]}; give two tables or two arrays.")
+    return (found[0], found[1]), (str(x), str(y)), ""
+
+
+def _names(text: str) -> list[str]:
+    """Column names with commas in quotes, as in csv."""
+    import csv
+
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def _require_writable(path: Path, force: bool) -> None:
+    if path.is_dir():
+        raise ValueError(f"--report {path} is a directory; name a file in it.")
+    if path.exists() and not force:
+        raise ValueError(f"--report {path} exists; choose another name, or overwrite it with --force.")
+    if not path.parent.is_dir():
+        raise ValueError(f"--report {path}: there is no directory {path.parent}; create it first.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ValueError(f"--report {path}: the directory {path.parent} cannot be written to; choose another.")
+
+
+def _with_command(made: Comparison) -> Comparison:
+    import shlex
+    from dataclasses import replace
+
+    return replace(made, settings={**made.settings, "command": shlex.join(["divkit", *sys.argv[1:]])})
+
+
+def _print(made: Comparison, *, as_json: bool, report: Path | None) -> None:
+    if report is not None:
+        made.report(report)
+        _say(f"report written to {report}")
+    if as_json:
+        import json
+
+        print(json.dumps(made.to_dict(), allow_nan=False, indent=2))
+    else:
+        from divkit.app.terminal import captured, show
+
+        console = _console()
+        print(captured(console, lambda: show(made, console)), end="")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    free = sys.stdout.isatty() or "COLUMNS" in os.environ
+    colours: Any = None if "NO_COLOR" in os.environ else "auto"
+    return Console(width=None if free else WIDTH, color_system=colours, markup=False, emoji=False, highlight=False)
