@@ -73,6 +73,7 @@ class Terms(NamedTuple):
     notes: Mapping[str, Any] = {}
 
     def value(self, x: Measure, y: Measure) -> Tensor:
+        """The weighted sum, differentiable."""
         return x.mean(self.x) + y.mean(self.y)
 
 

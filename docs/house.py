@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1] / "divkit"
 
-GROUND = ("checks", "registry", "measure", "results", "columns", "cleaning", "tables", "pairs", "sorting")
+GROUND = ("checks", "progress", "registry", "measure", "results", "columns", "cleaning", "tables", "pairs", "sorting")
 ABOVE = (
     *("divergence", "critic", "fdiv", "transport", "kernel", "criterion", "testing", "metrics"),
-    *("comparison", "truths", "models", "reproduce", "app"),
+    *("compared", "runs", "comparison", "truths", "models", "reproduce", "app"),
 )
 ROOMS = (*GROUND, *ABOVE)  # each imports only from rooms before itself
 APART = ({"fdiv", "transport", "kernel"},)  # rooms on one floor that never import each other
@@ -23,7 +23,8 @@ ALONE = ("truths",)  # judges the others, so it shares nothing with them
 LATE = {  # imports against the order, inside a function or for the type checker only; registry finds the families by name
     ("registry", "divergence"),  # a type
     ("measure", "tables"),  # when a data frame comes in
-    ("comparison", "app"),  # when a report is written
+    ("compared", "app"),  # when a table is printed or a report written
+    ("app", "divkit"),  # the front door, for its version
 }
 
 

@@ -30,7 +30,9 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in house.fil
 
 
 def test_every_room_is_in_the_plan() -> None:
+    plan = (ROOT / "docs" / "architecture.rst").read_text(encoding="utf-8")
     assert set(house.rooms()) <= set(house.ROOMS)
+    assert not [room for room in house.rooms() if f"``{room}``" not in plan]
 
 
 def test_rooms_import_only_from_above_themselves() -> None:
@@ -46,7 +48,7 @@ def test_rooms_import_only_from_above_themselves() -> None:
         ("truths", "fdiv", True),
         ("measure", "tables", False),
         ("results", "divkit", False),
-        ("comparison", "app", False),
+        ("compared", "app", False),
     ],
 )
 def test_the_rule_refuses(source: str, target: str, late: bool) -> None:
@@ -81,7 +83,7 @@ def test_no_room_prints_or_is_unfinished() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and node.id == "NotImplementedError":
                 found.append(f"{path.name}:{node.lineno}: NotImplementedError")
-            if _called(node) == "print" and not in_app:
+            if _called(node) == "print" and not in_app and "file=" not in ast.unparse(node):
                 found.append(f"{path.name}:{node.lineno}: print")
     assert not found, "\n".join(found)
 
