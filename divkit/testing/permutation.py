@@ -123,6 +123,9 @@ def test(
     return TestResult(name, statistic, (1 + larger) / (1 + count), p.n, q.n, count, exhaustive, notes)
 
 
+test.__test__ = False  # type: ignore[attr-defined]  # nor is this, where a test file imports it
+
+
 def _require(label: str, measure: Measure) -> None:
     if not measure.uniform:
         raise ValueError(f"{label} has weights: weighted rows are not exchangeable, as the test needs them. Resample.")

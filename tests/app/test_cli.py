@@ -135,7 +135,7 @@ def test_report(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("compare a.csv b.csv --seed=-1", "seed must be a whole number"),
         ("compare a.csv b.csv --columns height", "a.csv has no column 'height'; it has 'age', 'work'"),
         ("compare a.npy b.npy --columns age", "selects columns of tables by name"),
-        ("compare a.csv b.csv --report there.html", "--report there.html exists; choose another name, or overwrite it with --fo"),
+        ("compare a.csv b.csv --report there.html", "--report there.html exists; choose another name, or overwrite it"),
         ("compare a.csv b.csv --report no/r.html", "--report no/r.html: there is no directory no; create it first."),
         ("compare a.csv b.csv --report .", "--report . is a directory"),
         ("compare one.npy one.npy -d energy", "energy: Found array with 1 sample(s) while a minimum of 2 is required"),
