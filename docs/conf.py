@@ -35,7 +35,7 @@ numpydoc_class_members_toctree = False
 suppress_warnings = ["config.cache"]
 
 TABLES = (
-    (("D(P‖Q)", "integral"), ("f(u)", "generator"), ("T* = f′(u)", "maximiser")),
+    (("D(P‖Q)", "integral"), ("f(u)", "generator"), ("T* = f′(u)", "maximiser"), ("at most", "supremum")),
     (("f*(t)", "conjugate"), ("for", "domain"), ("g_f(v)", "activation")),
 )
 
@@ -51,13 +51,9 @@ def _table() -> str:
             "   * - name",
             *(f"     - {_plain(head)}" for head, _ in columns),
         ]
-        lines += ["     - at most"]
         for record in dk.fdiv.TABLE.values():
-            lines += [
-                f"   * - ``{record.name}``",
-                *(f"     - {_plain(getattr(record.formulas, field))}" for _, field in columns),
-            ]
-            lines += [f"     - {record.supremum:.4g}".replace("inf", "∞")]
+            texts = {**vars(record.formulas), "supremum": f"{record.supremum:.4g}".replace("inf", "∞")}
+            lines += [f"   * - ``{record.name}``", *(f"     - {_plain(texts[field])}" for _, field in columns)]
         lines.append("")
     return "\n".join(lines) + "\n"
 
