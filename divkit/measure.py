@@ -47,7 +47,7 @@ class Measure:
 
     __slots__ = ("mass", "points", "source_dtype", "uniform", "weights")
     points: Points
-    weights: Tensor  # (n,), summing to one
+    weights: Tensor  # (n,) float64, summing to one
     mass: float  # what the weights summed to
     uniform: bool
     source_dtype: torch.dtype  # what the user gave: half precision is computed in float32
@@ -66,11 +66,11 @@ class Measure:
         self.uniform = weights is None
         self.mass = 1.0
         if weights is None:
-            self.weights = torch.full((n,), 1.0 / n, dtype=self.dtype, device=first.device)
+            self.weights = torch.full((n,), 1.0 / n, dtype=torch.float64, device=first.device)
             return
         total = _weights(weights, n, first.device, name)
         self.mass = float(total.detach().sum())
-        self.weights = (total / total.sum()).to(self.dtype)
+        self.weights = total / total.sum()
         self.uniform = bool((total.detach() == total.detach()[0]).all()) and not total.requires_grad
 
     @classmethod
@@ -81,7 +81,7 @@ class Measure:
         made.points, made.mass, made.uniform = points, mass, weights is None
         made.source_dtype = source or first.dtype
         if weights is None:
-            weights = torch.full((len(first),), 1.0 / len(first), dtype=first.dtype, device=first.device)
+            weights = torch.full((len(first),), 1.0 / len(first), dtype=torch.float64, device=first.device)
         made.weights = weights
         return made
 
@@ -189,7 +189,7 @@ def _measure(data: Any, weights: Any, name: str) -> Measure:
 
 
 def _cast(m: Measure, dtype: torch.dtype) -> Measure:
-    return m.on(*(p.to(dtype) for p in m.parts), weights=None if m.uniform else m.weights.to(dtype))
+    return m.on(*(p.to(dtype) for p in m.parts), weights=None if m.uniform else m.weights)
 
 
 def _is_joint(data: Any) -> bool:

@@ -46,7 +46,7 @@ def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
         ends_x, ends_y, unit = ends_x / ends_x[-1:], ends_y / ends_y[-1:], 1.0
     ends, source = torch.cat([ends_x[:-1], ends_y[:-1]]).sort(dim=0, stable=True)
     step = source < n - 1
-    zero = torch.zeros_like(source[:1])
+    zero = source.new_zeros(1, source.shape[1])
     i, j = torch.cat([zero, step.long().cumsum(0)]), torch.cat([zero, (~step).long().cumsum(0)])
     mass = torch.cat([ends, ends_x[-1:]]).diff(dim=0, prepend=torch.zeros_like(ends_x[:1])).double() * unit
     shape = (n + m - 1, x.shape[1])

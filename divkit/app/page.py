@@ -93,7 +93,7 @@ def marks(rows: Sequence[Row]) -> list[Mark | None]:
     Units differ from row to row, so lengths cannot be compared between rows; where the yardstick and the ends of the interval
     stand relative to the value can.
     """
-    scaled = []
+    scaled: list[list[float | None] | None] = []
     for row in rows:
         e = row.estimate
         if e is None or not math.isfinite(e.value):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from divkit.checks import between, positive, whole
+from divkit.critic.networks import parameter_groups
 from divkit.measure import Measure
 from divkit.results import Status, Terms
 
@@ -79,8 +80,8 @@ def ascend(
 ) -> tuple[Status, int]:
     """Train in place and leave the state best on the held-out rows; the start counts, and wins ties."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    optimiser = torch.optim.Adam(network.parameters(), lr=how.rate, fused=True)
     x, y = fit
+    optimiser = torch.optim.Adam(parameter_groups(network, x.n + y.n), lr=how.rate, fused=True)
     best, kept, stale, step = _look(network, objective, held), _copy(network), 0, 0
     first = kept, best
     status = Status.MAX_STEPS

@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Size, Tensor, nn
 
 from divkit.measure import Measure
 
-__all__ = ["Factory", "LogitNetwork", "build", "mlp"]
+__all__ = ["Factory", "LogitNetwork", "build", "mlp", "parameter_groups"]
 
 Factory = Callable[..., nn.Module]  # (*event_shapes) -> module; module(*parts) -> (n,) or (n, 1)
 
 REACH = 5.0  # squares and the residual network stop growing at so many standard deviations: extrapolated, they ruin bounds
+RIDGE = 3.0  # rows' worth of evidence against a unit weight of the residual's last layer
 PRIOR = 5.0  # standard deviation of the normal prior on logistic coefficients of standardised features
 _init_lock = threading.Lock()
 
@@ -99,6 +101,15 @@ class _Flat(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         return self.body(torch.cat([part.flatten(1) for part in parts], 1))[:, 0]  # type: ignore[no-any-return]
+
+
+def parameter_groups(network: nn.Module, rows: int) -> list[dict[str, Any]]:
+    """What an optimiser is given: the default critic's residual is ridged like a prior that so many rows outweigh."""
+    if not isinstance(network, LogitNetwork):
+        return [{"params": list(network.parameters())}]
+    last = network.residual[-1].weight
+    rest = [parameter for parameter in network.parameters() if parameter is not last]
+    return [{"params": rest}, {"params": [last], "weight_decay": RIDGE / rows}]
 
 
 def build(factory: Factory, x: Measure, seed: int) -> nn.Module:

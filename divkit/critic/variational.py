@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +19,29 @@ from divkit.divergence import Divergence
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Status, Terms
 
-__all__ = ["Dual", "TrainingDiverged", "Variational"]
+__all__ = ["Calibration", "Dual", "TrainingDiverged", "Variational"]
+
+LEAST = 10  # rows on each side for a test: five train the critic, five judge it
+
+Scores = Callable[[Measure], Tensor]
+Sides = tuple[Measure, Measure]
 
 
 class TrainingDiverged(UserWarning):
     """A critic's objective stopped being finite; its last finite state was kept."""
+
+
+class Calibration(NamedTuple):
+    """What is done to a critic's scores before they are used: slope · score + shift, cut to [low, high]."""
+
+    slope: float = 1.0
+    shift: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
+    settled: bool = True  # first-order conditions hold on the inner split
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        return (self.slope * scores + self.shift).clamp(self.low, self.high)
 
 
 class Dual(ABC):
@@ -47,9 +67,9 @@ class Dual(ABC):
         """What a model minimises."""
         return self.terms(s, t, x, y).value(x, y)
 
-    def calibrate(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> tuple[float, float, bool]:
-        """Slope and shift that improve held-out scores, and whether first-order conditions hold there."""
-        return 1.0, 0.0, True
+    def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
+        """Improve a trained critic's scores from the rows it was trained with."""
+        return Calibration()
 
 
 @dataclass(frozen=True)
@@ -89,34 +109,38 @@ class Variational(Divergence):
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         generator = torch.Generator().manual_seed(self.ascent.seed)
         folds = _folds(x, self.ascent.folds, generator), _folds(y, self.ascent.folds, generator)
-        critics, affine, statuses, steps, off = [], [], [], 0, 0.0
+        critics, calibrations, statuses, steps = [], [], [], 0
         for k in range(self.ascent.folds):
-            (fit_x, held_x), (fit_y, held_y) = (
-                _split(m, fold != k, self.ascent.held, generator) for m, fold in zip((x, y), folds)
-            )
-            network = build(self.critic, x, self.ascent.seed + k)
-            if isinstance(network, LogitNetwork):
-                network.start((fit_x, fit_y), (held_x, held_y))
-            status, taken = ascend(
-                network, self.dual.ascend, (fit_x, fit_y), (held_x, held_y), self.ascent, self.ascent.seed + k
-            )
-            with torch.no_grad():
-                slope, shift, settled = self.dual.calibrate(score(network, held_x), score(network, held_y), held_x, held_y)
-            if status is Status.NONFINITE:
-                warnings.warn(f"{self.name}: a critic's objective became infinite or NaN.", TrainingDiverged, stacklevel=2)
-            statuses.append(status if settled or status is not Status.CONVERGED else Status.STALLED)
+            other_x, other_y = (m.take((fold != k).nonzero()[:, 0]) for m, fold in zip((x, y), folds))
+            network, calibration, status, taken = self._train(other_x, other_y, self.ascent.seed + k, generator)
             critics.append({key: value.clone() for key, value in network.state_dict().items()})
-            affine.append((slope, shift))
+            calibrations.append(calibration[:4])
+            statuses.append(status)
             steps += taken
-            off = max(off, 0.0 if statuses[-1] is Status.CONVERGED else 1.0)
-        state = {
-            "critics": critics,
-            "affine": torch.tensor(affine, dtype=torch.float64),
-            "fold_x": folds[0],
-            "fold_y": folds[1],
-        }
         worst = max(statuses, key=list(Status).index)
-        return Solution(state, worst, steps, off)
+        unsolved = sum(status is not Status.CONVERGED for status in statuses) / len(statuses)
+        table = torch.tensor(calibrations, dtype=torch.float64)
+        return Solution(
+            {"critics": critics, "calibration": table, "fold_x": folds[0], "fold_y": folds[1]}, worst, steps, unsolved
+        )
+
+    def _train(
+        self, x: Measure, y: Measure, seed: int, generator: torch.Generator
+    ) -> tuple[nn.Module, Calibration, Status, int]:
+        """One critic from all of these rows: early stopped and calibrated on an inner split."""
+        (fit_x, held_x), (fit_y, held_y) = (_split(m, self.ascent.held, generator) for m in (x, y))
+        fit, held = (fit_x, fit_y), (held_x, held_y)
+        network = build(self.critic, x, seed)
+        if isinstance(network, LogitNetwork):
+            network.start(fit, held)
+        status, steps = ascend(network, self.dual.ascend, fit, held, self.ascent, seed)
+        if status is Status.NONFINITE:
+            warnings.warn(f"{self.name}: a critic's objective became infinite or NaN.", TrainingDiverged, stacklevel=2)
+        with torch.no_grad():
+            calibration = self.dual.calibrate(lambda m: score(network, m), fit, held)
+        if status is Status.CONVERGED and not calibration.settled:
+            status = Status.STALLED
+        return network, calibration, status, steps
 
     def advance(self, x: Measure, y: Measure, solution: Solution | None) -> Solution:
         """Improve one critic on this batch by a few warm steps, without folds."""
@@ -128,9 +152,9 @@ class Variational(Divergence):
         before = {} if solution is None else solution.state
         moments = refresh(network, self.dual.ascend, x, y, self.ascent, before.get("moments"))
         critic = {key: value.detach().clone() for key, value in network.state_dict().items()}
-        affine = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+        calibration = torch.tensor([Calibration()[:4]], dtype=torch.float64)
         steps = self.ascent.warm + (0 if solution is None else solution.steps)
-        return Solution({"critics": [critic], "affine": affine, "moments": moments}, steps=steps)
+        return Solution({"critics": [critic], "calibration": calibration, "moments": moments}, steps=steps)
 
     def scores(self, m: Measure, solution: Solution, side: str) -> Tensor:  # -> (n,)
         """Calibrated scores, each row's by the critic that did not see it; `side` is x or y."""
@@ -151,33 +175,30 @@ class Variational(Divergence):
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
         """Relabel held-out rows: one critic is trained on half of the rows with their observed labels (row 0).
 
-        Given that half, the other half's labels are exchangeable under P = Q with the number of each side fixed; each row of
-        `labels` stands for one such relabelling, drawn from the ascent's seed.
+        Given that half, the other half's labels are exchangeable under P = Q at fixed numbers of each side; every other row of
+        `labels` stands for one such relabelling, drawn from a seed that is a checksum of it.
         """
         generator = torch.Generator().manual_seed(self.ascent.seed)
+        observed = labels[0].cpu()
         train = torch.zeros(pooled.n, dtype=torch.bool)
-        for side in (labels[0].cpu(), ~labels[0].cpu()):
+        for side in (observed, ~observed):
             rows = side.nonzero()[:, 0]
+            if len(rows) < LEAST:
+                raise ValueError(
+                    f"Found array with {len(rows)} sample(s) while a minimum of {LEAST} is required: testing a trained critic."
+                )
             train[rows[torch.randperm(len(rows), generator=generator)[: len(rows) // 2]]] = True
-        train = train.to(pooled.device)
-        x, y = (pooled.take((train & side).nonzero()[:, 0]) for side in (labels[0], ~labels[0]))
-        fits, helds = zip(
-            *(_split(m, torch.ones(m.n, dtype=torch.bool, device=m.device), self.ascent.held, generator) for m in (x, y))
-        )
-        network = build(self.critic, x, self.ascent.seed)
-        if isinstance(network, LogitNetwork):
-            network.start(fits, helds)
-        ascend(network, self.dual.ascend, fits, helds, self.ascent, self.ascent.seed)
+        x, y = (pooled.take((train & side).nonzero()[:, 0].to(pooled.device)) for side in (observed, ~observed))
+        network, calibration, _, _ = self._train(x, y, self.ascent.seed, generator)
+        rest, kept = pooled.take((~train).nonzero()[:, 0].to(pooled.device)), observed[~train]
+        results = torch.empty(len(labels), dtype=torch.float64)
         with torch.no_grad():
-            slope, shift, _ = self.dual.calibrate(score(network, helds[0]), score(network, helds[1]), *helds)
-            rest = pooled.take((~train).nonzero()[:, 0])
-            values = score(network, rest) * slope + shift
-            label = labels[0][~train]
-            results = torch.empty(len(labels), dtype=torch.float64)
-            for b in range(len(labels)):
-                p, q = rest.take(label.nonzero()[:, 0]), rest.take((~label).nonzero()[:, 0])
+            values = calibration(score(network, rest))
+            for b, row in enumerate(labels.cpu()):
+                shuffle = torch.Generator().manual_seed(zlib.crc32(row.numpy().tobytes()))
+                label = kept[torch.randperm(len(kept), generator=shuffle)] if b else kept
+                p, q = (rest.take(side.nonzero()[:, 0].to(rest.device)) for side in (label, ~label))
                 results[b] = self.dual.terms(values[label], values[~label], p, q).value(p, q)
-                label = label[torch.randperm(len(label), generator=generator).to(label.device)]
         return results
 
     def _by_fold(self, m: Measure, solution: Solution, side: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -186,8 +207,7 @@ class Variational(Divergence):
             network = self._network(m, weights)
             rows = (state[f"fold_{side}"] == k).nonzero()[:, 0] if f"fold_{side}" in state else torch.arange(m.n)
             part = m.take(rows) if f"fold_{side}" in state else m
-            slope, shift = state["affine"][k].tolist()
-            yield rows, score(network, part) * slope + shift
+            yield rows, Calibration(*state["calibration"][k].tolist())(score(network, part))
 
     def _network(self, m: Measure, weights: dict[str, Tensor]) -> nn.Module:
         network = build(self.critic, m, self.ascent.seed)
@@ -217,14 +237,12 @@ def _folds(m: Measure, count: int, generator: torch.Generator) -> Tensor:  # -> 
     return folds.to(m.device)
 
 
-def _split(m: Measure, rows: Tensor, held: float, generator: torch.Generator) -> tuple[Measure, Measure]:
-    """Cut some rows into those that fit and those held out."""
-    index = rows.nonzero()[:, 0]
-    index = index[torch.randperm(len(index), generator=generator).to(index.device)]
-    cut = max(1, round(held * len(index)))
-    fit, kept = index[cut:], index[:cut]
+def _split(m: Measure, held: float, generator: torch.Generator) -> tuple[Measure, Measure]:
+    """Cut the rows at random into those that fit and those held out."""
+    order = torch.randperm(m.n, generator=generator).to(m.device)
+    cut = max(1, round(held * m.n))
     if not m.uniform:  # a side without mass cannot be trained on or judged
-        for part in (fit, kept):
+        for part in (order[cut:], order[:cut]):
             if not float(m.weights[part].sum()) > 0:
-                raise ValueError("the weights leave a fold without mass; too few rows have positive weight to cross-fit.")
-    return m.take(fit), m.take(kept)
+                raise ValueError("the weights leave a fold without mass; too few rows have weight.")
+    return m.take(order[cut:]), m.take(order[:cut])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from divkit.critic import Dual
+from divkit.critic.variational import Calibration, Dual, Scores, Sides
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
 from divkit.measure import Measure
@@ -17,7 +17,7 @@ from divkit.results import Bias, Terms
 
 __all__ = ["Bound"]
 
-BEYOND = 3.0  # a logit is clipped at log of the sample size plus so much: samples of that size witness no larger ratio
+SEEN = 3  # rows of x that must have a larger logit (of y, a smaller one) before a critic's logit is believed
 PRIOR = 0.25  # standard deviation of the normal prior on the calibration's slope − 1 and shift
 
 
@@ -79,15 +79,17 @@ class Bound(Dual):
         return Terms(pair.a(s.clamp(-limit, limit)), -pair.b(t.clamp(-limit, limit))).value(x, y)
 
     def _limit(self, dtype: torch.dtype, x: Measure, y: Measure) -> float:
-        return min(self.evaluate.limit(dtype), math.log(min(x.effective, y.effective)) + BEYOND)
+        return min(self.evaluate.limit(dtype), math.log(min(x.effective, y.effective)))
 
-    def calibrate(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> tuple[float, float, bool]:
+    def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
         """Slope and shift of the logit by penalised logistic regression on held-out scores.
 
         Settled where the first-order conditions of the logistic bound, in constant and slope, hold within two standard errors.
+        The calibrated logit is cut where few of the training rows reach: a critic says nothing of ratios that it has not seen.
         """
-        v = torch.cat([s, t]).double().clamp(-50, 50)
-        sign = torch.cat([torch.ones(len(s)), -torch.ones(len(t))]).to(v)
+        x, y = held
+        v = torch.cat([scores(x), scores(y)]).double().clamp(-50, 50)
+        sign = torch.cat([torch.ones(x.n), -torch.ones(y.n)]).to(v)
         weights = torch.cat([x.weights, y.weights]).double() * (x.effective + y.effective) / 2
         features = torch.stack([v, torch.ones_like(v)], 1)
         centre = torch.tensor([1.0, 0.0]).to(v)
@@ -102,7 +104,9 @@ class Bound(Dual):
                 break
         p = torch.sigmoid(-sign * (features @ theta))
         residual = weights[:, None] * features * (sign * p)[:, None]
-        error = residual.square().sum(0).sqrt()
-        settled = bool((residual.sum(0).abs() <= 2 * error + 1e-9).all())
-        slope, shift = theta.tolist()
-        return (slope, shift, settled) if slope > 0 else (1.0, 0.0, settled)
+        settled = bool((residual.sum(0).abs() <= 2 * residual.square().sum(0).sqrt() + 1e-9).all())
+        slope, shift = theta.tolist() if float(theta[0]) > 0 else (1.0, 0.0)
+        seen = [slope * torch.cat([scores(f), scores(h)]).double() + shift for f, h in zip(fit, held)]
+        high = float(seen[0].topk(min(SEEN, 1 + len(seen[0]) // 50)).values[-1])
+        low = float(seen[1].topk(min(SEEN, 1 + len(seen[1]) // 50), largest=False).values[-1])
+        return Calibration(slope, shift, min(low, 0.0), max(high, 0.0), settled)
