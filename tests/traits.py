@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 SYMMETRIC = ("squared-hellinger", "jeffreys", "js", "fgan-js", "gan", "tv", "le-cam")
+SYMMETRIC = ("squared-hellinger", "jeffreys", "js", "fgan-js", "gan", "tv", "le-cam")
 LEARNED = ("kl", "reverse-kl", "pearson", "neyman", "lin-k", *SYMMETRIC)
 
 
@@ -123,10 +124,7 @@ TRAITS: dict[str, Traits] = {
     "sliced-w1": Traits(sliced(1), {"projections": 20}, degree=1, duplication=True, zero_at_equal=True),
     "sliced-w2": Traits(sliced(2), {"projections": 20}, degree=2, duplication=True, zero_at_equal=True),
     "kl-knn": Traits(neighbours, degree=0, symmetric=False, weights=False, envelope=False),
-    **{
-        name: Traits(symmetric=name in ["squared-hellinger", "jeffreys", "js", "fgan-js", "gan", "tv", "le-cam"])
-        for name in LEARNED.split()
-    },
+    **{name: Traits(symmetric=name in SYMMETRIC) for name in LEARNED},
     "alpha": Traits(fields={"order": 0.5}, symmetric=False),
     "weighted-js": Traits(fields={"weight": 0.3}, symmetric=False),
     "skew-kl": Traits(fields={"weight": 0.5}, symmetric=False),
