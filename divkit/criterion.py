@@ -49,7 +49,7 @@ class Criterion:
         """Advance the inner solution on these samples, then return what a model descends."""
         p, q = pair(x, y)
         self.divergence.require(p, q)
-        with torch.autocast(p.device.type, enabled=False), torch.no_grad():
+        with torch.autocast(p.device.type, enabled=False), torch.inference_mode(False), torch.no_grad():
             self.solution = self.divergence.advance(p.detach(), q.detach(), self.solution)
         if self._ascending:
             p, q = p.detach(), q.detach()

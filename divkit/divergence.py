@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
@@ -16,6 +17,8 @@ from divkit.measure import Measure, pair
 from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms
 
 __all__ = ["Divergence"]
+
+RESCALE = "divide the data by a constant first"
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,18 @@ class Divergence(ABC):
         """
         p, q = pair(x, y)
         self.require(p, q)
+        if torch.is_inference_mode_enabled():  # whose tensors no solver could train on
+            with torch.inference_mode(False), torch.no_grad():
+                return self.loss(p.detach(), q.detach(), solution)
         with torch.autocast(p.device.type, enabled=False):
             if solution is None:
                 with torch.no_grad():
                     solution = self.solve(p.detach(), q.detach())
             value = self.descend(p, q, solution)
-        return value.to(torch.promote_types(p.source_dtype, q.source_dtype))
+        made = value.to(torch.promote_types(p.source_dtype, q.source_dtype))
+        if bool(made.isinf()) and solution.converged:
+            raise ValueError(f"the {self.name} of these samples, {float(value.detach()):g}, overflows {made.dtype}; {RESCALE}.")
+        return made
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         return self.loss(x, y)
@@ -125,6 +134,8 @@ class Divergence(ABC):
                 ConvergenceWarning,
                 stacklevel=2,
             )
+        elif not (math.isfinite(made.value) and not math.isinf(made.stderr)):
+            raise ValueError(f"the value of these samples is {made.value} ± {made.stderr}: it overflows; {RESCALE}.")
         if "saturated" in made.notes:
             warnings.warn(f"{made.name}: {made.notes['saturated']}", SaturatedBound, stacklevel=2)
         return made

@@ -70,6 +70,7 @@ class Measure:
             return
         total = _weights(weights, n, first.device, name)
         self.mass = float(total.detach().sum())
+        total = total / total.detach().max()  # whose sum cannot overflow
         self.weights = total / total.sum()
         self.uniform = bool((total.detach() == total.detach()[0]).all()) and not total.requires_grad
 
@@ -137,8 +138,7 @@ class Measure:
 
     def detach(self) -> Measure:
         """Without graph, and usable for training under `torch.inference_mode`."""
-        parts = (p.detach().clone() if p.is_inference() else p.detach() for p in self.parts)
-        return self.on(*parts, weights=None if self.uniform else self.weights.detach())
+        return self.on(*map(_detached, self.parts), weights=None if self.uniform else _detached(self.weights))
 
     def cat(self, other: Measure) -> Measure:
         """The pooled sample, every row with the same weight."""
@@ -192,6 +192,10 @@ def _cast(m: Measure, dtype: torch.dtype) -> Measure:
     return m.on(*(p.to(dtype) for p in m.parts), weights=None if m.uniform else m.weights)
 
 
+def _detached(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone() if tensor.is_inference() else tensor.detach()
+
+
 def _is_joint(data: Any) -> bool:
     return isinstance(data, tuple) and len(data) > 0 and all(isinstance(p, Tensor | np.ndarray) and p.ndim > 0 for p in data)
 
@@ -215,13 +219,7 @@ def _parts(data: Any, name: str) -> tuple[Tensor, ...]:
 
 
 def _tensor(data: Any, name: str) -> Tensor:  # -> (n, *event), floating, finite
-    made = data if isinstance(data, Tensor) else torch.from_numpy(_array(data, name))
-    if made.layout != torch.strided:
-        raise TypeError(f"{name} is a sparse tensor; dense data are required: use .to_dense() (or .toarray()).")
-    if made.is_complex():
-        raise ValueError(f"Complex data not supported: {name} has dtype {made.dtype}.")
-    if made.device.type == "meta":
-        raise ValueError(f"{name} is on the meta device and holds no data; move it to a real device first.")
+    made = _dense(data, name)
     if not made.is_floating_point():
         made = made.to(torch.get_default_dtype())
     if made.ndim == 0:
@@ -232,6 +230,18 @@ def _tensor(data: Any, name: str) -> Tensor:  # -> (n, *event), floating, finite
     if made.numel() == 0:
         raise ValueError(f"Found array with 0 feature(s) (shape={tuple(made.shape)}) while a minimum of 1 is required: {name}.")
     _refuse_nonfinite(made.detach(), name)
+    return made
+
+
+def _dense(data: Any, name: str) -> Tensor:
+    """A tensor of real numbers that are in memory."""
+    made = data if isinstance(data, Tensor) else torch.from_numpy(_array(data, name))
+    if made.layout != torch.strided:
+        raise TypeError(f"{name} is a sparse tensor; dense data are required: use .to_dense() (or .toarray()).")
+    if made.is_complex():
+        raise ValueError(f"Complex data not supported: {name} has dtype {made.dtype}.")
+    if made.device.type == "meta":
+        raise ValueError(f"{name} is on the meta device and holds no data; move it to a real device first.")
     return made
 
 
@@ -259,7 +269,7 @@ def _array(data: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
             raise ValueError(f"{name} is a masked array with masked values; drop those rows or use .filled(...) first.")
         data = data.data
     if isinstance(data, Sequence) and not isinstance(data, str) and any(isinstance(p, Tensor) for p in data):
-        data = torch.stack([torch.as_tensor(p) for p in data]).numpy(force=True)
+        return _dense(torch.stack([torch.as_tensor(p) for p in data]), name).numpy(force=True)
     try:
         made = np.asarray(data)
     except ValueError as error:
@@ -278,8 +288,7 @@ def _array(data: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def _weights(weights: Any, n: int, device: torch.device, name: str) -> Tensor:
-    made = weights if isinstance(weights, Tensor) else torch.from_numpy(_array(weights, name))
-    made = made.to(device=device, dtype=torch.float64)
+    made = _dense(weights, name).to(device=device, dtype=torch.float64)
     if made.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, one number per sample; got shape {tuple(made.shape)}.")
     if len(made) != n:
@@ -301,12 +310,14 @@ def _warn_of_rounding(p: Measure, q: Measure) -> None:
         high = torch.maximum(*(r.amax(0) for r in pooled))
         rounding = torch.finfo(a.dtype).eps * torch.maximum(low.abs(), high.abs())
         spread = high.double() - low.double()
-        lost = (rounding.double() > 1e-3 * spread) & (spread > 0)
+        least = torch.where(spread > 0, 1e-3 * spread, 1.0)  # a constant may have varied by less than a large rounding
+        lost = rounding.double() > least
         if bool(lost.any()):
             column = int(lost.nonzero()[0])
             warnings.warn(
-                f"column {column} varies by {float(spread[column]):.3g} around {float(high[column]):.6g}: its rounding in "
-                f"{str(a.dtype).removeprefix('torch.')} is over a thousandth of that; subtract the offset in float64 first.",
+                f"column {column} varies by {float(spread[column]):.3g} around {float(high[column]):.6g}, where "
+                f"{str(a.dtype).removeprefix('torch.')} rounds by {float(rounding[column]):.3g}, over a thousandth of that; "
+                f"subtract the offset in float64 first.",
                 PrecisionWarning,
                 stacklevel=4,
             )

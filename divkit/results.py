@@ -64,12 +64,12 @@ class Solution:
 
 
 class Terms(NamedTuple):
-    """One number per sample, such that the value is Σ wᵢ xᵢ + Σ vⱼ yⱼ."""
+    """One number per sample, such that the value is Σ wᵢ xᵢ + Σ vⱼ yⱼ; standard deviations, whose squares might overflow."""
 
     x: Tensor  # (n,)
     y: Tensor  # (m,)
-    variance: float = 0.0  # of what is not a sample: projections, random features
-    second_order: float = 0.0  # variance of a U-statistic's second-order term: all there is at P = Q
+    noise: float = 0.0  # standard deviation from what is not a sample: projections, random features
+    second_order: float = 0.0  # that of a U-statistic's second-order term: all there is at P = Q
     notes: Mapping[str, Any] = {}
 
     def value(self, x: Measure, y: Measure) -> Tensor:
@@ -98,8 +98,9 @@ class Estimate:
     notes: Mapping[str, Any]
     influence: tuple[Tensor, Tensor] = field(repr=False)
     scores: tuple[tuple[tuple[float, ...], Tensor], ...] = field(repr=False, default=())  # (which sample, wᵢ(aᵢ − ā))
-    variance: float = 0.0
+    noise: float = 0.0
     second_order: float = 0.0
+    signed: bool = False  # a difference: its variance says nothing of its size
     exponent: float = 1.0
     base: Estimate | None = field(repr=False, default=None)  # of which this is a root
 
@@ -109,13 +110,12 @@ class Estimate:
     ) -> Estimate:
         """Assemble value and standard error from `terms`."""
         scores = ((_fingerprint(x), _scores(x, terms.x)), (_fingerprint(y), _scores(y, terms.y)))
-        stderr = _stderr(scores, terms.variance, terms.second_order)
+        stderr = _stderr(_first_order(scores), terms.second_order, terms.noise)
         notes = dict(terms.notes)
-        if x.mass != y.mass:
+        if not math.isclose(x.mass, y.mass, rel_tol=1e-5):  # float32 weights are off by so much
             notes["mass"] = f"the weights sum to {x.mass:g} and {y.mass:g}; both were normalised to one"
-        if min(x.n, y.n) < 2:
-            stderr = math.nan
-            notes["stderr"] = f"no standard error from {min(x.n, y.n)} sample(s); a minimum of 2 on each side is required"
+        if math.isnan(stderr):
+            notes["stderr"] = "no standard error from 1 sample with weight; a minimum of 2 on each side is required"
         return cls(
             name=name,
             value=float(terms.value(x, y)),
@@ -128,7 +128,7 @@ class Estimate:
             notes=notes,
             influence=(terms.x, terms.y),
             scores=scores,
-            variance=float(terms.variance),
+            noise=float(terms.noise),
             second_order=float(terms.second_order),
         )
 
@@ -148,20 +148,20 @@ class Estimate:
             low, high = self.base.ci(level)
             return _root(low, self.exponent), _root(high, self.exponent)
         z = float(ndtri(0.5 + level / 2))
-        if not self.second_order > 0:
+        if self.signed or not self.second_order > 0:
             return self.value - z * self.stderr, self.value + z * self.stderr
-        first = _first_order(self.scores)
-        kappa = max(first - self.second_order, 0.0) / (max(self.value, 0.0) + math.sqrt(self.second_order))
-        middle = self.value + z**2 * kappa / 2
-        rest = self.variance + self.second_order
-        half = math.sqrt(max(middle**2 - self.value**2 + z**2 * rest, 0.0))
-        return middle - half, middle + half
+        unit = max(abs(self.value), self.second_order)  # squares are taken of numbers near one
+        value, second, first = self.value / unit, self.second_order / unit, _first_order(self.scores) / unit
+        shift = z**2 / 2 * max(first**2 - second**2, 0.0) / (max(value, 0.0) + second)  # z²κ/2
+        rest = second**2 + (self.noise / unit) ** 2
+        half = math.sqrt(max(shift * (2 * value + shift) + z**2 * rest, 0.0))
+        return (value + shift - half) * unit, (value + shift + half) * unit
 
     def root(self, p: float = 2.0) -> Estimate:
         """The estimate of value^(1/p): interval endpoints mapped, below zero clipped at 0, stderr by the delta method."""
         at_least("p", p, 1)
         value = _root(self.value, p)
-        slope = value ** (1 - p) / p if value > 0 else math.nan
+        slope = value / (p * self.value) if value > 0 else math.nan
         return replace(
             self,
             name=f"{self.name}^(1/{p:g})",
@@ -169,8 +169,8 @@ class Estimate:
             stderr=self.stderr * slope,
             bias=self.bias if self.bias in (Bias.BELOW, Bias.ABOVE) else Bias.UNKNOWN,
             scores=tuple((key, score * slope) for key, score in self.scores),
-            variance=self.variance * slope**2,
-            second_order=self.second_order * slope**2,
+            noise=self.noise * slope,
+            second_order=self.second_order * slope,
             exponent=p,
             base=self,
         )
@@ -180,19 +180,19 @@ class Estimate:
         if not isinstance(other, Estimate):
             return NotImplemented
         scores = (*self.scores, *((key, -score) for key, score in other.scores))
-        variance, second = self.variance + other.variance, self.second_order + other.second_order
-        stderr = _stderr(scores, variance, second)
+        noise, second = math.hypot(self.noise, other.noise), math.hypot(self.second_order, other.second_order)
         return replace(
             self,
             name=f"{self.name} − {other.name}",
             value=self.value - other.value,
-            stderr=stderr,
+            stderr=_stderr(_first_order(scores), second, noise),
             bias=Bias.NONE if self.bias is other.bias is Bias.NONE else Bias.UNKNOWN,
             solution=self.solution if not self.converged else other.solution,
             notes={},
             scores=scores,
-            variance=stderr**2 - _first_order(scores),  # a difference has no sign: its interval is the normal one
-            second_order=0.0,
+            noise=noise,
+            second_order=second,
+            signed=True,
             exponent=1.0,
             base=None,
         )
@@ -227,25 +227,35 @@ def _scores(measure: Measure, values: Tensor) -> Tensor:  # -> (n,), wᵢ(aᵢ �
 
 
 def _first_order(scores: tuple[tuple[tuple[float, ...], Tensor], ...]) -> float:
-    """First-order variance: a sample that contributes in several places does so with one total per row."""
+    """First-order standard deviation: a sample that contributes in several places does so with one total per row."""
     merged: dict[tuple[float, ...], Tensor] = {}
     for key, score in scores:
         merged[key] = merged[key] + score if key in merged else score
-    return sum(float(total.square().sum()) for total in merged.values())
+    return math.hypot(*(_norm(total) for total in merged.values()))
 
 
-def _stderr(scores: tuple[tuple[tuple[float, ...], Tensor], ...], variance: float, second_order: float) -> float:
-    first = _first_order(scores)
-    return math.sqrt(max(first - second_order, second_order) + variance)
+def _norm(values: Tensor) -> float:
+    """The Euclidean norm, without squares that over- or underflow."""
+    largest = float(values.abs().max())
+    return largest * float((values / largest).square().sum().sqrt()) if largest > 0 else largest
+
+
+def _stderr(first: float, second: float, noise: float) -> float:
+    if math.isnan(first):
+        return math.nan
+    rest = first * math.sqrt(1 - (second / first) ** 2) if first > second else 0.0
+    return math.hypot(max(rest, second), noise)
 
 
 def _fingerprint(measure: Measure) -> tuple[float, ...]:
     """Recognise a sample that two estimates share."""
     rows = measure.flat.detach()
+    largest = float(rows.abs().max())
+    rows = rows / largest if largest > 0 else rows
     mix = torch.linspace(1.0, 2.0, rows.shape[1], dtype=rows.dtype, device=rows.device)
     column = (rows @ mix).double()
     order = torch.linspace(1.0, 2.0, len(column), dtype=torch.float64, device=rows.device)
-    return measure.n, float(column @ order), float(measure.weights.detach().double() @ order)
+    return measure.n, largest, float(column @ order), float(measure.weights.detach().double() @ order)
 
 
 def _root(value: float, p: float) -> float:

@@ -55,13 +55,11 @@ def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
 
 def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (count, d), unit rows
     """Draw directions uniformly on the sphere, orthogonal within each group of d, which lowers the variance."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, width = torch.Generator(device="cpu").manual_seed(seed), min(d, count)
     groups = [
-        torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0].T
-        if d <= count
-        else torch.linalg.qr(torch.randn(d, count, generator=generator, dtype=torch.float64))[0].T
+        torch.linalg.qr(torch.randn(d, width, generator=generator, dtype=torch.float64, device="cpu"))[0].T
         for _ in range(0, count, d)
     ]
     rows = torch.cat(groups)[:count]
-    signs = torch.randint(0, 2, (len(rows), 1), generator=generator).double() * 2 - 1
+    signs = torch.randint(0, 2, (len(rows), 1), generator=generator, device="cpu").double() * 2 - 1
     return (rows * signs).to(dtype=like.dtype, device=like.device)

@@ -116,7 +116,7 @@ def test_one_failure_loses_nothing() -> None:
     assert stopped.estimate is not None
     assert not stopped.estimate.converged
     assert stopped.reasons["yardstick"].startswith("between halves of x: stopped at the step limit")
-    assert infinite.reasons["value"] == "the value of these samples is inf"
+    assert infinite.reasons["value"].startswith("the value of these samples is inf ± nan: it overflows")
     assert "mind the gap" in made.notes
     assert warned.estimate is not None
     assert energy.pvalue is not None

@@ -79,7 +79,7 @@ class NearestNeighbourKL(Divergence):
         )
         rho, nu = torch.where(tied, 1.0, rho), torch.where(tied, 1.0, nu)
         d = frame.x.shape[1]
-        a = d * torch.log(nu / rho) + math.log(y.n / (x.n - 1))
+        a = torch.where(tied, 0.0, d * torch.log(nu / rho) + math.log(y.n / (x.n - 1)))
         # the influence of a point of y is 1 − p/q there: p/q by how many rows of x it is a neighbour of
         caught = torch.bincount(across.flatten(), minlength=y.n).double() * (y.n / (x.n * self.k))
         return Terms(a, 1 - caught, notes={"tied_share": float(tied.double().mean())})

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from divkit.checks import between, positive
+from divkit.checks import at_least, between, positive, whole
 from divkit.pairs import Form, PairFunction, Product
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
 
 LOG2E = math.log2(math.e)
 FLOOR = -126.0  # the exponent below which exp2 of float32 is 40 times slower
+STEEP = 1e18  # times 2^FLOOR a slope of 1e-20 of the frame's unit, which nobody sees
+LEAST = 1e-150  # of a length in the frame
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Median:
     """
 
     rows: int = 4000
+
+    def __post_init__(self) -> None:
+        whole("rows", self.rows, 2)
 
     def of(self, x: Tensor) -> tuple[float, str | None]:  # x: (N, d) -> bandwidth, and what to say of it
         """Find the bandwidth of a pooled sample."""
@@ -105,14 +110,15 @@ class Gaussian(Kernel):
         _positive("bandwidth", self.bandwidth)
 
     def value(self, s: Tensor) -> Tensor:
-        return s.mul_(-LOG2E / (2 * _number(self.bandwidth) ** 2)).clamp_(min=FLOOR).exp2_()
+        narrowness = 1 / _number(self.bandwidth) ** 2
+        return _exp2(s.mul_(-_held(LOG2E / 2 * narrowness, s)), narrowness)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         k = self.value(s)
-        return k, k, -1 / _number(self.bandwidth) ** 2
+        return k, k, -_held(1 / _number(self.bandwidth) ** 2, s)
 
     def scaled(self, factor: float) -> Kernel:
-        return Gaussian(_number(self.bandwidth) / factor)
+        return Gaussian(_divided(_number(self.bandwidth), factor))
 
 
 @dataclass(frozen=True)
@@ -126,15 +132,19 @@ class Laplace(Kernel):
         _positive("bandwidth", self.bandwidth)
 
     def value(self, s: Tensor) -> Tensor:
-        return s.sqrt_().mul_(-LOG2E / _number(self.bandwidth)).clamp_(min=FLOOR).exp2_()
+        return self._of_distance(s.sqrt_())
+
+    def _of_distance(self, d: Tensor) -> Tensor:
+        narrowness = 1 / _number(self.bandwidth)
+        return _exp2(d * -_held(LOG2E * narrowness, d), narrowness)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         d = s.sqrt_()
-        k = (d * (-LOG2E / _number(self.bandwidth))).clamp_(min=FLOOR).exp2_()
-        return k, k * _reciprocal(d), -1 / _number(self.bandwidth)
+        k = self._of_distance(d)
+        return k, k * _reciprocal(d), -_held(1 / _number(self.bandwidth), s)
 
     def scaled(self, factor: float) -> Kernel:
-        return Laplace(_number(self.bandwidth) / factor)
+        return Laplace(_divided(_number(self.bandwidth), factor))
 
 
 @dataclass(frozen=True)
@@ -147,14 +157,14 @@ class IMQ(Kernel):
         _positive("scale", self.scale)
 
     def value(self, s: Tensor) -> Tensor:
-        return s.div_(self.scale).add_(1).reciprocal_()
+        return s.mul_(_held(1 / self.scale, s)).add_(1).reciprocal_()
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         k = self.value(s)
-        return k, k.square(), -2 / self.scale
+        return k, k.square(), -_held(2 / self.scale, s)
 
     def scaled(self, factor: float) -> Kernel:
-        return IMQ(self.scale / factor / factor)
+        return IMQ(_divided(self.scale, factor, 2))
 
 
 @dataclass(frozen=True)
@@ -169,15 +179,18 @@ class RationalQuadratic(Kernel):
         _positive("length", self.length)
 
     def value(self, s: Tensor) -> Tensor:
-        return s.div_(2 * self.alpha * _number(self.length) ** 2).add_(1).pow_(-self.alpha)
+        return self._base(s).pow_(-self.alpha)
+
+    def _base(self, s: Tensor) -> Tensor:
+        return s.mul_(_held(1 / (2 * self.alpha * _number(self.length) ** 2), s)).add_(1)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
-        base = s.div_(2 * self.alpha * _number(self.length) ** 2).add_(1)
+        base = self._base(s)
         k = base.pow(-self.alpha)
-        return k, k / base, -1 / _number(self.length) ** 2
+        return k, k / base, -_held(1 / _number(self.length) ** 2, s)
 
     def scaled(self, factor: float) -> Kernel:
-        return RationalQuadratic(self.alpha, _number(self.length) / factor)
+        return RationalQuadratic(self.alpha, _divided(_number(self.length), factor))
 
 
 @dataclass(frozen=True)
@@ -188,6 +201,12 @@ class Polynomial(Kernel):
     degree: int = 3
     gamma: float | None = None
     offset: float = 1.0
+
+    def __post_init__(self) -> None:
+        whole("degree", self.degree)
+        if self.gamma is not None:
+            positive("gamma", self.gamma)
+        at_least("offset", self.offset, 0)
 
     def fit(self, pooled: Tensor) -> tuple[dict[str, float], str | None]:
         return ({"gamma": 1.0 / pooled.shape[1]} if self.gamma is None else {}), None
@@ -230,6 +249,8 @@ class MultiscaleIMQ(Kernel):
 
     def __post_init__(self) -> None:
         _positive("sigma", self.sigma)
+        for scale in self.scales:
+            positive("scales", scale)
 
     def fit(self, pooled: Tensor) -> tuple[dict[str, float], str | None]:
         return {"dimension": float(pooled.shape[1])}, None
@@ -301,6 +322,24 @@ def _number(value: float | Median | None) -> float:
 def _positive(name: str, value: float | Median) -> None:
     if not isinstance(value, Median):
         positive(name, value)
+
+
+def _divided(length: float, factor: float, times: int = 1) -> float:
+    """A length over the scale of the data, kept where its square or the number itself is representable."""
+    for _ in range(times):
+        length /= factor
+    return min(max(length, LEAST**times), LEAST**-times)
+
+
+def _held(coefficient: float, s: Tensor) -> float:
+    """A coefficient as large as the dtype admits: at that size its kernel is constant or a spike either way."""
+    return min(coefficient, torch.finfo(s.dtype).max)
+
+
+def _exp2(exponent: Tensor, narrowness: float) -> Tensor:
+    """2^exponent, in place; what lies below the floor is zero where a steep slope would show it."""
+    k = exponent.clamp_(min=FLOOR).exp2_()
+    return k.masked_fill_(k <= 2.0**FLOOR, 0.0) if narrowness > STEEP else k
 
 
 def _reciprocal(d: Tensor) -> Tensor:

@@ -42,6 +42,10 @@ class MMD(Divergence):
     kernel: Kernel = Gaussian()
     unbiased: bool = True
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.kernel, Kernel):
+            raise ValueError(f"kernel must be a Kernel such as divkit.kernels.Gaussian(1.0); got {self.kernel!r}.")
+
     @property
     def name(self) -> str:
         return "mmd"
@@ -60,7 +64,9 @@ class MMD(Divergence):
         if start is not None:
             return start
         frame = pairs.frame(x, y)
-        found, said = self.kernel.fit(torch.cat([frame.x, frame.y]))
+        pooled = torch.cat([frame.x, frame.y])
+        found, said = self.kernel.fit(pooled)
+        _examine(self.kernel.fitted(found), pooled[:4].clone())
         found = {key: value * frame.scale if key.endswith(("bandwidth", "length")) else value for key, value in found.items()}
         return Solution(state={**found, **({"said": said} if said else {})})
 
@@ -136,7 +142,7 @@ class Energy(Divergence):
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         kernel, frame, unit = self._framed(x, y)
         found = u_terms(kernel, x, y, frame.x, frame.y, unbiased=self.unbiased)
-        return Terms(unit * found.x, unit * found.y, second_order=unit**2 * found.second_order)
+        return Terms(unit * found.x, unit * found.y, second_order=unit * found.second_order)
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         kernel, frame, unit = self._framed(x, y)
@@ -163,7 +169,7 @@ def u_terms(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbias
             + 2 * _centred_squares(y, y, own_y.rows, own_y.rows, own_y.squares)
             + 4 * _centred_squares(x, y, cross.rows, cross.columns, cross.squares)
         )
-    return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=max(float(second), 0.0))
+    return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=max(float(second), 0.0) ** 0.5)
 
 
 def u_value(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Tensor:
@@ -190,6 +196,17 @@ def u_null(k: Kernel, points: Tensor, labels: Tensor, *, unbiased: bool) -> Tens
     diagonal = k.diagonal(points).double()
     own = labels.double() @ diagonal
     return (xx + own) / n**2 + (yy + diagonal.sum() - own) / m**2 - 2 * xy / (n * m)
+
+
+def _examine(kernel: Kernel, points: Tensor) -> None:
+    """Refuse a kernel that is none, by a few points: a user's own may be anything."""
+    tile, n = kernel.evaluate(points, points), len(points)
+    if tile.shape != (n, n):
+        raise ValueError(f"kernel {kernel!r} must return one number per pair, shape {(n, n)}; got {tuple(tile.shape)}.")
+    if not bool(tile.isfinite().all()):
+        raise ValueError(f"kernel {kernel!r} returned NaN or infinity on the first points.")
+    if not torch.allclose(tile, tile.T, rtol=1e-3):
+        raise ValueError(f"kernel {kernel!r} is not symmetric: k(x, y) and k(y, x) differ on the first points.")
 
 
 def _payload(measure: Measure) -> Tensor:  # (n, 1), or (n, 2) with the squares that weighted second-order terms need
@@ -225,6 +242,6 @@ def _require_two(x: Measure, y: Measure, name: str) -> None:
     for label, measure in (("x", x), ("y", y)):
         if measure.n < 2 or not measure.effective > 1:
             raise ValueError(
-                f"Found array with {measure.n} sample(s) while a minimum of 2 is required: {label} for {name}, an average over "
-                f"pairs of different samples; unbiased=False accepts one."
+                f"Found array with {min(measure.n, round(measure.effective))} sample(s) while a minimum of 2 is "
+                f"required: {label} for {name}, an average over pairs of samples with weight; unbiased=False accepts one."
             )

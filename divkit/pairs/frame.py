@@ -12,6 +12,8 @@ from divkit.measure import Measure
 
 __all__ = ["Frame", "frame"]
 
+CENTRAL = 500  # rows of each sample whose median is the centre: it need not be exact
+
 
 class Frame(NamedTuple):
     """Points as (x − centre)/scale; distances in it are 1/scale of the true ones."""
@@ -33,23 +35,27 @@ class Frame(NamedTuple):
         ValueError
             Where it is not representable, hence neither is the result.
         """
-        unit = math.exp2(p * math.log2(self.scale)) if abs(p * math.log2(self.scale)) < 1022 else math.inf
-        if math.isinf(unit):
+        exponent = p * math.log2(self.scale)
+        if not -1022 <= exponent < 1024:
             raise ValueError(
                 f"data of scale {self.scale:.3g} to the power {p:g} over- or underflows; divide the data by a constant first."
             )
-        return unit
+        return math.exp2(exponent)
 
 
 def frame(x: Measure, y: Measure) -> Frame:
-    """Centre both on the pooled mean and divide by a power of two near the largest deviation; differentiable."""
+    """Centre both on a median and divide by a power of two near the largest deviation; differentiable.
+
+    The median, of some rows, is where an outlier leaves it, so that the others keep their digits.
+    """
     rows, columns = x.flat, y.flat
     with torch.no_grad():
-        count = len(rows) + len(columns)
-        centre = ((rows.double() / count).sum(0) + (columns.double() / count).sum(0)).to(rows.dtype)
+        some = [points[:: 1 + len(points) // CENTRAL] for points in (rows, columns)]
+        centre = torch.cat(some).median(0).values
         largest = max(float((points - centre).abs().max()) for points in (rows, columns))
     if not math.isfinite(largest):
         raise ValueError(f"the spread of the data overflows {rows.dtype}; divide the data by a constant first.")
-    scale = 2.0 ** math.frexp(largest)[1] if largest > 0 else 1.0
-    scale = max(scale, torch.finfo(rows.dtype).smallest_normal)
+    limits = torch.finfo(rows.dtype)
+    exponent = min(math.frexp(largest)[1], math.frexp(limits.max)[1] - 1)
+    scale = max(2.0**exponent, limits.smallest_normal) if largest > 0 else 1.0
     return Frame((rows - centre) / scale, (columns - centre) / scale, scale, centre)

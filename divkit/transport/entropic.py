@@ -10,7 +10,7 @@ from torch import Tensor
 
 from divkit.pairs import PairFunction, softmin
 
-__all__ = ["Cloud", "Potentials", "extend", "solve_pair", "solve_self"]
+__all__ = ["Cloud", "Potentials", "extend", "matching", "solve_pair", "solve_self"]
 
 COARSE = 1000  # annealing happens on at most so many points; their potentials extend to all by one softmin
 DEPTH = 8  # of Anderson mixing: over-relaxation needed up to six times as many sweeps where one mode is slow
@@ -31,11 +31,26 @@ class Cloud(NamedTuple):
         n = len(self.points)
         if n <= COARSE:
             return self
-        kept = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:COARSE].to(self.points.device)
+        kept = torch.randperm(n, generator=torch.Generator(device="cpu").manual_seed(0), device="cpu")[:COARSE].to(
+            self.points.device
+        )
         log_weights = self.log_weights[kept]
         if not bool(log_weights.isfinite().any()):
             return self
         return Cloud(self.points[kept], log_weights - log_weights.logsumexp(0))
+
+
+def matching(x: Cloud, y: Cloud) -> Tensor | None:  # -> (m,) rows of x
+    """Where both clouds are the same but for the order of their rows: the row of x that each row of y is."""
+    if x.points.shape != y.points.shape:
+        return None
+    mix = torch.linspace(1.0, 2.0, x.points.shape[1], dtype=torch.float64, device=x.points.device)
+    # summed elementwise: a matrix product rounds a row by its place
+    order_x, order_y = (((c.points * mix).sum(1) + c.log_weights).argsort(stable=True) for c in (x, y))
+    rows = torch.empty_like(order_x)
+    rows[order_y] = order_x
+    same = torch.equal(x.points[rows], y.points) and torch.equal(x.log_weights[rows], y.log_weights)
+    return rows if same else None
 
 
 class Potentials(NamedTuple):

@@ -14,7 +14,7 @@ from divkit.divergence import Divergence
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Status, Terms
 from divkit.transport.costs import Power
-from divkit.transport.entropic import Cloud, extend, solve_pair, solve_self
+from divkit.transport.entropic import Cloud, extend, matching, solve_pair, solve_self
 
 __all__ = ["EntropicOT", "Relative", "Sinkhorn"]
 
@@ -60,7 +60,7 @@ class _Entropic(Divergence):
             mean = float(spread + (mean_x - mean_y).square().sum())
         else:
             mean = float(p.weights.double() @ pairs.sums(cost, x, y, p.weights[:, None], q.weights[:, None]).rows[:, 0])
-        return self.epsilon.fraction * mean or 1.0  # all points coincide: every ε gives zero
+        return self.epsilon.fraction * mean or 1e-12  # all points coincide: any ε does
 
 
 class _Placed:
@@ -178,9 +178,15 @@ class Sinkhorn(_Entropic):
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         at = _Placed(x, y, self)
         epsilon = self._epsilon(at.frame.x, at.frame.y, x, y, at.unit)
-        warm = at.start(start, epsilon)
-        across = solve_pair(at.cost, at.x, at.y, epsilon, tol=self.tol, sweeps=self.sweeps, start=warm)
-        own_x, own_y = (solve_self(at.cost, cloud, epsilon, tol=self.tol, sweeps=self.sweeps) for cloud in (at.x, at.y))
+        own_x = solve_self(at.cost, at.x, epsilon, tol=self.tol, sweeps=self.sweeps)
+        rows = matching(at.x, at.y)
+        if rows is None:
+            own_y = solve_self(at.cost, at.y, epsilon, tol=self.tol, sweeps=self.sweeps)
+            warm = at.start(start, epsilon)
+            across = solve_pair(at.cost, at.x, at.y, epsilon, tol=self.tol, sweeps=self.sweeps, start=warm)
+        else:  # one problem three times: errors cancel, and the divergence is zero to the digit
+            own_y = own_x._replace(f=own_x.f[rows], g=own_x.f[rows])
+            across = own_x._replace(g=own_y.g)
         error = max(across.error, own_x.error, own_y.error)
         state = at.state(x, y, epsilon, f=across.f, g=across.g, p=own_x.f, q=own_y.f)
         return Solution(state, _status(error, self.tol), across.sweeps + own_x.sweeps + own_y.sweeps, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -54,6 +55,7 @@ class SlicedWasserstein(Divergence):
     def __post_init__(self) -> None:
         Power(self.p)
         whole("projections", self.projections)
+        whole("seed", self.seed, 0)
 
     @property
     def name(self) -> str:
@@ -74,23 +76,23 @@ class SlicedWasserstein(Divergence):
         fresh = directions(self.projections if d > 1 else 1, d, self.seed + step, x.flat)
         return Solution(state={"directions": fresh}, steps=step)
 
-    def _slices(self, x: Measure, y: Measure, theta: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """For chunks of directions: values (L,), and the mean potentials (n,), (m,) summed over them."""
-        frame, cost = pairs.frame(x, y), Power(self.p)
-        unit = frame.unit(self.p)
+    def _slices(self, x: Measure, y: Measure, frame: pairs.Frame, theta: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """For chunks of directions, in the frame: values (L,), and the potentials (n,), (m,) summed over them."""
+        cost = Power(self.p)
         for part in theta.tensor_split(1 + len(theta) * (x.n + y.n) // CHUNK):
             px, py = frame.x @ part.T, frame.y @ part.T  # (n, L), (m, L)
             coupling = couple(px, py, x, y)
-            costs = cost.of_difference(px.gather(0, coupling.rows) - py.gather(0, coupling.columns)).double() * unit
+            costs = cost.of_difference(px.gather(0, coupling.rows) - py.gather(0, coupling.columns)).double()
             u, v = coupling.duals(costs.detach(), x.n, y.n)
             yield (coupling.mass * costs).sum(0), u.sum(1), v.sum(1)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        theta = solution.state["directions"]
-        values, us, vs = zip(*self._slices(x, y, theta))
+        theta, frame = solution.state["directions"], pairs.frame(x, y)
+        unit = frame.unit(self.p)
+        values, us, vs = zip(*self._slices(x, y, frame, theta))
         each = torch.cat(values)
         u, v = sum(us) / len(theta), sum(vs) / len(theta)
         moved = each.mean() - each.detach().mean()  # zero, with the gradient of the transported costs
-        variance = float(each.detach().var()) / len(theta) if len(theta) > 1 else 0.0
-        notes = {"projections": len(theta), "stderr_of_projections": variance**0.5}
-        return Terms(u + moved, v, variance=variance, notes=notes)
+        noise = unit * float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
+        notes = {"projections": len(theta), "stderr_of_projections": noise}
+        return Terms(unit * (u + moved), unit * v, noise=noise, notes=notes)

@@ -1,0 +1,83 @@
+"""The door for names: what it finds, what it says of what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import divkit as dk
+from divkit import registry
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Names registered in a test are gone after it."""
+    dk.names()
+    monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
+    yield
+
+
+def test_names_and_options() -> None:
+    assert isinstance(dk.names(), tuple)
+    assert registry.options("sinkhorn") == ("epsilon", "p", "tol", "sweeps")
+    for name in dk.names():
+        assert registry.options(name) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("sinkhorn:epsilon=.5", {"epsilon": 0.5}),
+        ("sinkhorn:epsilon=1e-1, p=1", {"epsilon": 0.1, "p": 1}),
+        ("energy:unbiased=false", {"unbiased": False}),
+        ("energy:unbiased=True,exponent=1.5,", {"unbiased": True, "exponent": 1.5}),
+        ("energy:", {}),
+    ],
+)
+def test_options_may_be_written_behind_a_colon(text: str, fields: dict[str, Any]) -> None:
+    assert dk.get(text) == dk.get(text.partition(":")[0], **fields)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: dk.get("enrgy"), "unknown divergence 'enrgy'; did you mean energy"),
+        (lambda: dk.get("0000"), "unknown divergence '0000'; known are kl, reverse-kl"),
+        (lambda: dk.get(3), "a divergence is named by a string such as 'energy'; got int"),
+        (lambda: dk.get("energy:unbiased"), "in 'energy:unbiased' the option 'unbiased' has no value; write NAME:key=value"),
+        (lambda: dk.get("energy:exponent=one"), "option value 'one' is neither a number, true, false nor none"),
+        (lambda: dk.get("energy", beta=1), "divergence 'energy': .*unexpected keyword argument 'beta'"),
+        (lambda: dk.get("energy:exponent=1", exponent=1), "divergence 'energy': .*multiple values for keyword argument"),
+        (lambda: dk.get("energy:exponent=3"), "exponent must lie strictly between 0 and 2; got 3"),
+        (lambda: registry.named(None), "a divergence is named by a string or is a Divergence; got NoneType"),
+        (lambda: registry.named(dk.get("w2"), gap=1), r"fields \(gap\) go with a name; this divergence has its own"),
+        (lambda: dk.register("energy", dk.get), "the name 'energy' is registered already; choose another"),
+    ],
+)
+@pytest.mark.usefixtures("fresh")
+def test_refusals(call: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_new_name_works_everywhere() -> None:
+    dk.register("energy-of-half", lambda: dk.get("energy", exponent=0.5))
+    assert "energy-of-half" in dk.names()
+    assert dk.estimate("energy-of-half", [0.0, 1.0], [2.0, 3.0]).name == "energy-of-half"
+    assert registry.named("energy-of-half:")[0] == "energy-of-half:"
+
+
+def test_a_broken_plug_in_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        name = "broken"
+
+        def load(self) -> None:
+            raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(registry, "_loaded", [])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point()] if group == "divkit.divergences" else [])
+    with pytest.warns(UserWarning, match="the plug-in 'broken' could not be loaded: RuntimeError"):
+        assert "energy" in dk.names()

@@ -1,0 +1,179 @@
+"""Estimates: their intervals, roots and differences, and what of them ends in a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+from torch import Tensor
+
+import divkit as dk
+from divkit.measure import Measure
+from divkit.results import Bias, Estimate, Solution, Status, Terms
+
+
+def normal(n: int, d: int = 2, seed: int = 0, shift: float = 0.0) -> Tensor:
+    return shift + torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def made(x: Measure, y: Measure, bias: Bias = Bias.NONE, solution: Solution = Solution(), **terms: Any) -> Estimate:
+    """The estimate of E x − E y of first coordinates."""
+    found = Terms(x.flat[:, 0], -y.flat[:, 0], **terms)
+    return Estimate.of("gap", x, y, found, solution, bias=bias, settings={})
+
+
+def test_stderr_is_the_formula_of_a_difference_of_means() -> None:
+    x, y = normal(30), normal(20, seed=1)
+    e = made(Measure(x), Measure(y), noise=0.3)
+    expected = float(x[:, 0].var() / 30 + y[:, 0].var() / 20 + 0.09) ** 0.5
+    assert e.value == pytest.approx(float(x[:, 0].mean() - y[:, 0].mean()))
+    assert e.stderr == pytest.approx(expected, rel=1e-12)
+    assert e.ci(0.6826894921370859) == pytest.approx((e.value - expected, e.value + expected))
+
+
+def test_weighted_stderr_is_that_of_kish() -> None:
+    """Twice a row is not half a weight: importance weights of two equal halves leave the effective size."""
+    x, y = normal(30), normal(20, seed=1)
+    w = torch.cat([torch.full((15,), 3.0), torch.zeros(15)]).double()
+    weighted, dropped = made(Measure(x, w), Measure(y)), made(Measure(x[:15]), Measure(y))
+    assert weighted.stderr == pytest.approx(dropped.stderr, rel=1e-12)
+
+
+def test_second_order_takes_over_where_the_first_vanishes() -> None:
+    x, y = Measure(normal(30)), Measure(normal(20, seed=1))
+    first = made(x, y).stderr
+    assert made(x, y, second_order=first / 2).stderr == pytest.approx(first * math.sqrt(0.75))
+    assert made(x, y, second_order=2 * first).stderr == pytest.approx(2 * first)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+@pytest.mark.parametrize("second", [0.05, 0.5])
+def test_interval_inverts_its_test(second: float, scale: float) -> None:
+    """Both ends solve (V − E)² = z²(κE + V₂) for E, with V₁ − V₂ = κ(V + √V₂)."""
+    x, y = Measure(normal(30, shift=1.0)), Measure(normal(20, seed=1))
+    plain = made(x, y)
+    first, value, z = plain.stderr, plain.value, 1.959963984540054
+    e = made(Measure(scale * x.flat), Measure(scale * y.flat), second_order=scale * second)
+    kappa = max(first**2 - second**2, 0) / (value + second)
+
+    def excess(expectation: float) -> float:
+        return (value - expectation) ** 2 - z**2 * (kappa * expectation + second**2)
+
+    lowest = -(second**2) / kappa if kappa else value - 10
+    low, high = brentq(excess, lowest, value), brentq(excess, value, value + 10)
+    assert [end / scale for end in e.ci()] == pytest.approx([low, high], rel=1e-9)
+
+
+def test_levels() -> None:
+    e = made(Measure(normal(30)), Measure(normal(20, seed=1)))
+    assert e.ci(0.99)[0] < e.ci()[0] < e.value < e.ci()[1] < e.ci(0.99)[1]
+    for level in (0, 1, 95, -0.5, math.nan, "high"):
+        with pytest.raises(ValueError, match="level must lie strictly between 0 and 1"):
+            e.ci(level)  # type: ignore[arg-type]
+
+
+def test_root() -> None:
+    e = dk.estimate("w2", normal(40), normal(30, seed=1, shift=1.0))
+    root = e.root()
+    assert root.name == "w2^(1/2)"
+    assert root.value == pytest.approx(math.sqrt(e.value))
+    assert root.stderr == pytest.approx(e.stderr / 2 / root.value)
+    assert root.ci() == pytest.approx([math.sqrt(end) for end in e.ci()])
+    assert root.bias is Bias.ABOVE
+    assert e.root(1).value == e.value
+    energy = dk.estimate("energy", normal(200), normal(200, seed=1))
+    assert energy.ci()[0] < 0
+    assert energy.root().ci()[0] == 0.0
+    assert energy.root().bias is Bias.UNKNOWN
+    below = made(Measure([0.0, 1.0]), Measure([4.0, 5.0]), bias=Bias.BELOW).root()
+    assert (below.value, below.bias) == (0.0, Bias.BELOW)
+    assert math.isnan(below.stderr)
+    for p in (0.5, 0, -1, math.nan, "two"):
+        with pytest.raises(ValueError, match="p must be a finite number of at least 1"):
+            e.root(p)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shared", ["both", "x", "none"])
+def test_difference_knows_shared_samples(shared: str) -> None:
+    """The mean stated error against the spread over 300 draws: within 15 %, four standard errors of such a ratio."""
+    values, errors, apart = [], [], []
+    for seed in range(300):
+        g = torch.Generator().manual_seed(seed)
+        x, y, z, u = (torch.randn(40, 1, generator=g, dtype=torch.float64) for _ in range(4))
+        other = {"both": (x, y), "x": (x, z), "none": (u, z)}[shared]
+        first, second = dk.estimate("w2", x + 3, y), dk.estimate("w1", other[0] + 3, other[1])
+        difference = first - second
+        values.append(difference.value)
+        errors.append(difference.stderr)
+        apart.append(math.hypot(first.stderr, second.stderr))
+    ratio = float(np.mean(errors) / np.std(values))
+    assert abs(ratio - 1) < 0.15
+    assert (np.mean(errors) < 0.95 * np.mean(apart)) == (shared != "none")
+
+
+def test_difference_of_itself_is_nothing() -> None:
+    x, y = normal(40), normal(30, seed=1, shift=1.0)
+    zero = dk.estimate("w2", x, y) - dk.estimate("w2", x.clone(), y.clone())
+    assert (zero.value, zero.stderr) == (0.0, 0.0)
+    assert zero.name == "w2 − w2"
+    # nor do huge samples pass for the same one
+    apart = dk.estimate("w1", x * 1e307, y * 1e307) - dk.estimate("w1", x.flip(1) * 1e307, y * 1e307)
+    assert apart.stderr > 0
+
+
+def test_difference_in_words() -> None:
+    x, y = Measure(normal(40)), Measure(normal(30, seed=1))
+    unsolved = made(x, y, solution=Solution(status=Status.MAX_STEPS))
+    assert not (made(x, y) - unsolved).converged
+    assert not (unsolved - made(x, y)).converged
+    assert (made(x, y) - made(y, x)).bias is Bias.NONE
+    assert (made(x, y) - made(x, y, Bias.ABOVE)).bias is Bias.UNKNOWN
+    second = made(x, y, second_order=1.0) - made(y, x)
+    assert second.ci() == pytest.approx((second.value - 1.959964 * second.stderr, second.value + 1.959964 * second.stderr))
+    with pytest.raises(TypeError, match="unsupported operand"):
+        _ = made(x, y) - 1.0
+
+
+def test_one_sample_has_no_error_and_says_so() -> None:
+    for x in (Measure([[1.0]]), Measure([[1.0], [2.0]], [1.0, 0.0])):
+        e = made(x, Measure(normal(5)))
+        assert math.isnan(e.stderr)
+        assert e.notes["stderr"].startswith("no standard error from 1 sample with weight; a minimum of 2")
+        assert all(math.isnan(end) for end in (*e.ci(), *e.root().ci()))
+
+
+def test_masses_that_differ_are_noted() -> None:
+    x, y = normal(4), normal(3)
+    assert made(Measure(x, np.full(4, 2.0)), Measure(y)).notes["mass"] == (
+        "the weights sum to 8 and 1; both were normalised to one"
+    )
+    off = torch.full((4,), 0.25) * (1 + 1e-6)
+    assert "mass" not in made(Measure(x, off), Measure(y)).notes
+
+
+def test_to_dict_is_valid_json() -> None:
+    x, y = normal(1), normal(5, seed=1)
+    record = json.loads(json.dumps(dk.estimate("w2", x, y).to_dict(), allow_nan=False))
+    assert record["stderr"] is None
+    assert record["ci"] == [None, None]
+    assert record["notes"]["stderr"].startswith("no standard error")
+    assert record["bias"] == Bias.ABOVE.value
+    assert (record["n"], record["m"], record["converged"]) == (1, 5, True)
+    assert record["lower"] == pytest.approx(record["value"])
+    broken = made(Measure(normal(3)), Measure(y), solution=Solution(status=Status.NONFINITE, error=math.inf, upper=math.nan))
+    record = json.loads(json.dumps(broken.to_dict(), allow_nan=False))
+    assert (record["error"], record["upper"], record["lower"]) == (None, None, None)
+    assert record["status"] == Status.NONFINITE.value
+    for name in ("energy", "mmd", "sinkhorn", "sliced-w2", "kl-knn"):
+        json.dumps(dk.estimate(name, normal(20), normal(20, seed=1)).to_dict(), allow_nan=False)
+
+
+def test_influence_adds_up() -> None:
+    e = dk.estimate("energy", normal(20), normal(30, seed=1))
+    assert [len(part) for part in e.influence] == [20, 30]
+    assert float(sum(part.mean() for part in e.influence)) == pytest.approx(e.value)
