@@ -7,6 +7,7 @@ import os
 import hypothesis
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 hypothesis.settings.register_profile("divkit", deadline=None, derandomize=True, database=None)
@@ -14,7 +15,9 @@ hypothesis.settings.load_profile("divkit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if "PYTEST_XDIST_WORKER" in os.environ:  # one thread per worker: more would fight for the same cores
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one thread per worker and its children: more would fight for the same cores
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        threadpoolctl.threadpool_limits(1)
         torch.set_num_threads(1)
 
 
