@@ -36,7 +36,7 @@ class LogitNetwork(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, *event_shapes: Size, hidden: int = 64) -> None:
+    def __init__(self, *event_shapes: Size, hidden: int = 32) -> None:
         super().__init__()
         d = sum(shape.numel() for shape in event_shapes)
         self.register_buffer("mean", torch.zeros(d))
@@ -51,6 +51,16 @@ class LogitNetwork(nn.Module):
         z = (torch.cat([part.flatten(1) for part in parts], 1) - self.mean) / self.scale
         residual: Tensor = self.residual(z.clamp(-REACH, REACH))[:, 0]
         return self._features(z) @ self.theta + residual
+
+    @torch.no_grad()
+    def embed(self, m: Measure) -> Measure:
+        """The measure of (standardised and cut points, starting scores), on which `head` trains."""
+        z = (m.flat - self.mean) / self.scale
+        return Measure._of((z.clamp(-REACH, REACH), self._features(z) @ self.theta), None if m.uniform else m.weights)
+
+    def head(self) -> nn.Module:
+        """What is trained from the start found by regression: the residual, sharing its parameters with this network."""
+        return _Head(self.residual)
 
     def _features(self, z: Tensor) -> Tensor:
         columns = [torch.ones_like(z[:, :1]), z]
@@ -87,6 +97,16 @@ class LogitNetwork(nn.Module):
         self.theta.copy_(best)
 
 
+class _Head(nn.Module):
+    def __init__(self, residual: nn.Sequential) -> None:
+        super().__init__()
+        self.residual = residual
+
+    def forward(self, z: Tensor, start: Tensor) -> Tensor:
+        residual: Tensor = self.residual(z)[:, 0]
+        return start + residual
+
+
 def mlp(*event_shapes: Size, hidden: int = 64, layers: int = 2) -> nn.Module:
     """A plain multilayer perceptron on the flattened parts, for critics that are no logit."""
     return _Flat(sum(shape.numel() for shape in event_shapes), hidden, layers)
@@ -105,7 +125,7 @@ class _Flat(nn.Module):
 
 def parameter_groups(network: nn.Module, rows: int) -> list[dict[str, Any]]:
     """What an optimiser is given: the default critic's residual is ridged like a prior that so many rows outweigh."""
-    if not isinstance(network, LogitNetwork):
+    if not isinstance(network, LogitNetwork | _Head):
         return [{"params": list(network.parameters())}]
     last = network.residual[-1].weight
     rest = [parameter for parameter in network.parameters() if parameter is not last]

@@ -133,7 +133,10 @@ class Variational(Divergence):
         network = build(self.critic, x, seed)
         if isinstance(network, LogitNetwork):
             network.start(fit, held)
-        status, steps = ascend(network, self.dual.ascend, fit, held, self.ascent, seed)
+            embedded = [(network.embed(p), network.embed(q)) for p, q in (fit, held)]
+            status, steps = ascend(network.head(), self.dual.ascend, embedded[0], embedded[1], self.ascent, seed)
+        else:
+            status, steps = ascend(network, self.dual.ascend, fit, held, self.ascent, seed)
         if status is Status.NONFINITE:
             warnings.warn(f"{self.name}: a critic's objective became infinite or NaN.", TrainingDiverged, stacklevel=2)
         with torch.no_grad():

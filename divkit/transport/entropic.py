@@ -126,7 +126,7 @@ class _Anderson:
         changes = torch.stack(self.residuals).diff(dim=0)
         gram = changes @ changes.T
         gram = gram + 1e-10 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        share = torch.linalg.lstsq(gram, (changes @ self.residuals[-1])[:, None]).solution[:, 0]
+        share = torch.linalg.solve_ex(gram, changes @ self.residuals[-1])[0]  # lstsq differs from run to run in the last digits
         mixed = image - share @ torch.stack(self.images).diff(dim=0)
         return mixed if bool(mixed.isfinite().all()) else image
 

@@ -1,0 +1,139 @@
+"""Exact transport: values, certificates, one dimension."""
+
+from __future__ import annotations
+
+import numpy as np
+import ot
+import pytest
+import scipy.stats
+import torch
+from torch.distributions import Normal
+from traits import samples, weights
+
+import divkit as dk
+from divkit.sorting import couple
+from divkit.transport import SlicedWasserstein, Wasserstein
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_value_and_bracket_recomputed_from_the_duals(p: float, d: int, weighted: bool) -> None:
+    x, y = samples(40, 25, d)
+    w, v = (weights(40), weights(25, 2)) if weighted else (torch.ones(40).double(), torch.ones(25).double())
+    e = Wasserstein(p).estimate(dk.Measure(x, w), dk.Measure(y, v))
+    w, v = w / w.sum(), v / v.sum()
+    cost = torch.cdist(x, y) ** p
+    state = e.solution.state
+    transformed = (cost - state["v"]).amin(1)  # feasible by construction, whatever the solver said
+    lower = float(w @ transformed + v @ state["v"])
+    plan = torch.zeros(40, 25, dtype=torch.float64).index_put_(
+        (state["rows"], state["columns"]), state["mass"], accumulate=True
+    )
+    assert torch.allclose(plan.sum(1), w, atol=1e-12)
+    assert torch.allclose(plan.sum(0), v, atol=1e-12)
+    upper = float((plan * cost).sum())
+    assert e.value == pytest.approx(ot.emd2(w.numpy(), v.numpy(), cost.numpy()), rel=1e-9)
+    assert e.solution.lower == pytest.approx(lower, rel=1e-9)
+    assert e.solution.upper == pytest.approx(upper, rel=1e-9)
+    assert lower <= upper + 1e-12
+    assert e.solution.error <= 1e-9
+
+
+def test_a_corrupted_dual_widens_the_bracket() -> None:
+    x, y = samples()
+    e = dk.estimate("w2", x, y)
+    cost = torch.cdist(x, y).square()
+    spoilt = e.solution.state["v"] + 0.3 * torch.randn(45, dtype=torch.float64)
+    lower = float((cost - spoilt).amin(1).mean() + spoilt.mean())
+    assert lower < e.solution.lower - 1e-3
+
+
+def test_one_dimension_equals_scipy() -> None:
+    x, y = samples(101, 57, 1)
+    w, v = weights(101), weights(57, 2)
+    ours = dk.estimate("w1", x, y, weights_x=w, weights_y=v).value
+    theirs = scipy.stats.wasserstein_distance(x[:, 0].numpy(), y[:, 0].numpy(), w.numpy(), v.numpy())
+    assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+def test_ties_and_discrete_data() -> None:
+    x, y = torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]).double(), torch.tensor([0.0, 1.0, 2.0, 2.0]).double()
+    expected = scipy.stats.wasserstein_distance(x.numpy(), y.numpy())
+    e = dk.estimate("w1", x, y)
+    assert e.value == pytest.approx(expected, rel=1e-12)
+    assert e.solution.lower == pytest.approx(e.solution.upper, rel=1e-12)
+
+
+def test_influence_values_are_optimal_potentials_of_the_population() -> None:
+    """For N(1, 1) and N(0, 1), u(x) = 2x + const: what sorting finds correlates with it almost perfectly."""
+    generator = torch.Generator().manual_seed(0)
+    x = 1 + torch.randn(5000, generator=generator, dtype=torch.float64)
+    y = torch.randn(5000, generator=generator, dtype=torch.float64)
+    e = dk.estimate("w2", x, y)
+    assert float(torch.corrcoef(torch.stack([e.influence[0], x]))[0, 1]) > 0.99
+    assert abs(e.value - dk.exact("w2", Normal(1.0, 1.0), Normal(0.0, 1.0))) < 4 * e.stderr
+
+
+def test_couplings_are_batched_over_columns() -> None:
+    x, y = samples(20, 30, 4)
+    p, q = dk.Measure(x, weights(20)), dk.Measure(y, weights(30, 2))
+    coupling = couple(x, y, p, q)
+    costs = (x.gather(0, coupling.rows) - y.gather(0, coupling.columns)).abs()
+    totals = (coupling.mass * costs).sum(0)
+    for k in range(4):
+        alone = scipy.stats.wasserstein_distance(x[:, k].numpy(), y[:, k].numpy(), p.weights.numpy(), q.weights.numpy())
+        assert float(totals[k]) == pytest.approx(alone, rel=1e-12)
+        u, v = coupling.duals(costs, 20, 30)
+        assert float((u[:, k, None] + v[None, :, k] - (x[:, k, None] - y[None, :, k]).abs()).max()) < 1e-12
+
+
+def test_costs_too_small_for_the_simplex_are_rescaled() -> None:
+    """POT is 21 % off for costs of 1e-14 and says that it is optimal."""
+    x, y = samples()
+    small = dk.estimate("w2", 1e-9 * x, 1e-9 * y).value
+    assert small * 1e18 == pytest.approx(dk.estimate("w2", x, y).value, rel=1e-9)
+
+
+def test_translation_costs_its_squared_length_on_slices_too() -> None:
+    x, _ = samples(200, 5, 5)
+    shift = torch.tensor([1.0, 2.0, 0.0, 0.0, 2.0]).double()
+    e = SlicedWasserstein(projections=500).estimate(x, x + shift)
+    assert abs(e.value - 9 / 5) < 4 * e.notes["stderr_of_projections"]
+    assert dk.estimate("w2", x, x + shift).value == pytest.approx(9.0, rel=1e-12)
+
+
+def test_sliced_equals_exact_in_one_dimension() -> None:
+    x, y = samples(30, 40, 1)
+    for p in (1.0, 2.0):
+        sliced, exact = SlicedWasserstein(p).estimate(x, y), Wasserstein(p).estimate(x, y)
+        assert sliced.value == pytest.approx(exact.value, rel=1e-12)
+        assert sliced.stderr == pytest.approx(exact.stderr, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Wasserstein(0.5), "p must be a finite number of at least 1"),
+        (lambda: Wasserstein(float("nan")), "p must be a finite number of at least 1"),
+        (lambda: Wasserstein(gap=0.0), "gap must lie strictly between 0 and 1"),
+        (lambda: SlicedWasserstein(projections=0), "projections must be a whole number of at least 1"),
+        (lambda: SlicedWasserstein(p=0.0), "p must be a finite number of at least 1"),
+    ],
+)
+def test_fields_out_of_range_are_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()  # type: ignore[operator]
+
+
+def test_overflow_of_the_result_is_refused_in_words() -> None:
+    x, y = (1e200 * s for s in samples())
+    assert dk.estimate("w1", x, y).value > 1e199
+    with pytest.raises(ValueError, match="divide the data by a constant"):
+        dk.estimate("w2", x, y)
+
+
+def test_plan_stays_sparse_and_inputs_small() -> None:
+    x, y = samples(300, 200, 2)
+    assert len(dk.estimate("w2", x, y).solution.state["mass"]) <= 499
+    assert np.isclose(float(dk.estimate("w2", x, y).solution.state["mass"].sum()), 1.0)
