@@ -21,7 +21,10 @@ def normal(n: int, d: int = 2, seed: int = 0, shift: float = 0.0) -> Tensor:
     return shift + torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def made(x: Measure, y: Measure, bias: Bias = Bias.NONE, solution: Solution = Solution(), **terms: Any) -> Estimate:
+SOLVED = Solution()
+
+
+def made(x: Measure, y: Measure, bias: Bias = Bias.NONE, solution: Solution = SOLVED, **terms: Any) -> Estimate:
     """The estimate of E x − E y of first coordinates."""
     found = Terms(x.flat[:, 0], -y.flat[:, 0], **terms)
     return Estimate.of("gap", x, y, found, solution, bias=bias, settings={})

@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from divkit.checks import between
 from divkit.fdiv.interval import Interval
 from divkit.fdiv.records import FDivergence, Formulas
 from divkit.fdiv.special import log_mixture, mixture, softplus, tree
@@ -91,8 +92,7 @@ def relative_pearson(weight: float = 0.5) -> FDivergence:
 
 
 def _checked(weight: float) -> float:
-    if not 0 < weight < 1:
-        raise ValueError(f"weight must lie strictly between 0 and 1, got {weight}")
+    between("weight", weight, 0, 1)
     return float(weight)
 
 

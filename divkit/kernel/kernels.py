@@ -29,7 +29,7 @@ __all__ = [
 LOG2E = math.log2(math.e)
 FLOOR = -126.0  # the exponent below which exp2 of float32 is 40 times slower
 STEEP = 1e18  # times 2^FLOOR a slope of 1e-20 of the frame's unit, which nobody sees
-LEAST = 1e-150  # of a length in the frame
+LEAST = 1e-300  # and its reciprocal are representable
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Gaussian(Kernel):
         return k, k, -_held(1 / _number(self.bandwidth) ** 2, s)
 
     def scaled(self, factor: float) -> Kernel:
-        return Gaussian(_divided(_number(self.bandwidth), factor))
+        return Gaussian(_divided(_number(self.bandwidth), factor, 2))
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Laplace(Kernel):
         return k, k * _reciprocal(d), -_held(1 / _number(self.bandwidth), s)
 
     def scaled(self, factor: float) -> Kernel:
-        return Laplace(_divided(_number(self.bandwidth), factor))
+        return Laplace(_divided(_number(self.bandwidth), factor, 1))
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class IMQ(Kernel):
         return k, k.square(), -_held(2 / self.scale, s)
 
     def scaled(self, factor: float) -> Kernel:
-        return IMQ(_divided(self.scale, factor, 2))
+        return IMQ(_divided(self.scale / factor, factor, 1))
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class RationalQuadratic(Kernel):
         return k, k / base, -_held(1 / _number(self.length) ** 2, s)
 
     def scaled(self, factor: float) -> Kernel:
-        return RationalQuadratic(self.alpha, _divided(_number(self.length), factor))
+        return RationalQuadratic(self.alpha, _divided(_number(self.length), factor, 2))
 
 
 @dataclass(frozen=True)
@@ -324,11 +324,10 @@ def _positive(name: str, value: float | Median) -> None:
         positive(name, value)
 
 
-def _divided(length: float, factor: float, times: int = 1) -> float:
-    """A length over the scale of the data, kept where its square or the number itself is representable."""
-    for _ in range(times):
-        length /= factor
-    return min(max(length, LEAST**times), LEAST**-times)
+def _divided(length: float, factor: float, power: int) -> float:
+    """A length over the scale of the data, kept where its `power` is representable."""
+    least = math.pow(LEAST, 1 / power)
+    return min(max(length / factor, least), 1 / least)
 
 
 def _held(coefficient: float, s: Tensor) -> float:

@@ -64,7 +64,7 @@ class MMD(Divergence):
         if start is not None:
             return start
         frame = pairs.frame(x, y)
-        pooled = torch.cat([frame.x, frame.y])
+        pooled = torch.cat([points[m.weights > 0] for points, m in ((frame.x, x), (frame.y, y))])
         found, said = self.kernel.fit(pooled)
         _examine(self.kernel.fitted(found), pooled[:4].clone())
         found = {key: value * frame.scale if key.endswith(("bandwidth", "length")) else value for key, value in found.items()}
@@ -165,8 +165,8 @@ def u_terms(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbias
     beta = _own(k, y, py, own_y.rows[:, 0], unbiased) - cross.columns[:, 0]
     with torch.no_grad():
         second = (
-            2 * _centred_squares(x, x, own_x.rows, own_x.rows, own_x.squares)
-            + 2 * _centred_squares(y, y, own_y.rows, own_y.rows, own_y.squares)
+            2 * _own_centred_squares(x, own_x.rows, own_x.squares)
+            + 2 * _own_centred_squares(y, own_y.rows, own_y.squares)
             + 4 * _centred_squares(x, y, cross.rows, cross.columns, cross.squares)
         )
     return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=max(float(second), 0.0) ** 0.5)
@@ -196,6 +196,17 @@ def u_null(k: Kernel, points: Tensor, labels: Tensor, *, unbiased: bool) -> Tens
     diagonal = k.diagonal(points).double()
     own = labels.double() @ diagonal
     return (xx + own) / n**2 + (yy + diagonal.sum() - own) / m**2 - 2 * xy / (n * m)
+
+
+def _own_centred_squares(x: Measure, rows: Tensor, squares: Tensor) -> Tensor:
+    """The same within one sample, over i ≠ j, with means over the others: zero for a constant kernel."""
+    w = x.weights.double()
+    ww, r, tiny = w.square(), rows[:, 0], torch.finfo(w.dtype).tiny
+    by_w2 = rows[:, 1] if not x.uniform else r / x.n
+    t = (w @ r) / (1 - ww.sum()).clamp(min=tiny)
+    left = r / (1 - w).clamp(min=tiny) - t / 2
+    every = (ww @ left.square()) * ww.sum() + (ww @ left).square() - 2 * (ww * left).square().sum()
+    return squares + 2 * every - 4 * (ww * left) @ by_w2
 
 
 def _examine(kernel: Kernel, points: Tensor) -> None:
