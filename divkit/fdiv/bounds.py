@@ -18,6 +18,7 @@ from divkit.results import Bias, Terms
 __all__ = ["Bound"]
 
 SEEN = 3  # rows of x that must have a larger logit (of y, a smaller one) before a critic's logit is believed
+FAR = 3.3  # standard errors: five folds judge two conditions each, and two errors would fail one run in ten by chance
 FLAT = 0.01  # a mean slope of the logistic bound that counts as zero: on separable samples all rows pull one way
 PRIOR = 0.25  # standard deviation of the normal prior on the calibration's slope − 1 and shift
 
@@ -85,7 +86,7 @@ class Bound(Dual):
     def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
         """Slope and shift of the logit by penalised logistic regression on held-out scores.
 
-        Settled where the first-order conditions of the logistic bound, in constant and slope, hold within two standard errors.
+        Settled where the first-order conditions of the logistic bound, in constant and slope, hold within the error of a mean.
         The calibrated logit is cut where few of the training rows reach: a critic says nothing of ratios that it has not seen.
         """
         x, y = held
@@ -105,7 +106,7 @@ class Bound(Dual):
                 break
         p = torch.sigmoid(-sign * (features @ theta))
         residual = weights[:, None] * features * (sign * p)[:, None]
-        settled = bool((residual.sum(0).abs() <= 2 * residual.square().sum(0).sqrt() + FLAT * weights.sum()).all())
+        settled = bool((residual.sum(0).abs() <= FAR * residual.square().sum(0).sqrt() + FLAT * weights.sum()).all())
         slope, shift = theta.tolist() if float(theta[0]) > 0 else (1.0, 0.0)
         seen = [slope * torch.cat([scores(f), scores(h)]).double() + shift for f, h in zip(fit, held)]
         high = float(seen[0].topk(min(SEEN, 1 + len(seen[0]) // 50)).values[-1])

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.tiles import accumulator, blocks, padded
+from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 
 __all__ = ["softmin"]
 
@@ -102,7 +101,7 @@ class _Softmin(Function):
         return value
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, g: Tensor) -> Any:
         c, (x, y, score, value), d = ctx.c, ctx.saved_tensors, ctx.saved_tensors[0].shape[1]
         wx, wy, wg = (t.to(ctx.dtype) for t in (x, y, g))

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.tiles import accumulator, blocks, padded
+from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 
 __all__ = ["Sums", "quadratic_forms", "self_sums", "self_total", "sums", "total"]
 
@@ -134,7 +133,7 @@ class _PairSums(Function):
         return rows, columns, squares
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, g_rows: Tensor, g_columns: Tensor, _: Tensor) -> Any:
         x, y, w, v = ctx.saved_tensors
         gx = gy = gw = gv = None
@@ -157,7 +156,7 @@ class _SelfSums(Function):
         return rows, squares
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, g_rows: Tensor, _: Tensor) -> Any:
         x, w = ctx.saved_tensors
         gx = sum(_gradients(ctx.k, x, x, g_rows, w.double(), same=True)) if ctx.needs_input_grad[1] else None
@@ -177,7 +176,7 @@ class _Total(Function):
         return torch.dot(w.double(), side_x.values)
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, g: Tensor) -> Any:
         (gx, gy, gw, gv), (points, w, v) = ctx.saved_tensors, ctx.dtypes
         return None, (g * gx).to(points), (g * gy).to(points), (g * gw).to(w), (g * gv).to(v)
@@ -196,7 +195,7 @@ class _SelfTotal(Function):
         return torch.dot(w.double(), side.values)
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, g: Tensor) -> Any:
         (gx, gw), (points, w) = ctx.saved_tensors, ctx.dtypes
         return None, (g * gx).to(points), (g * gw).to(w)

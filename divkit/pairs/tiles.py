@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["block_size", "blocks", "padded", "tile_rows"]
+__all__ = ["accumulator", "block_size", "blocks", "first_derivative", "padded"]
+
+Backward = Callable[..., Any]
 
 # 2²⁰ entries of a tile stay in the second-level cache in float32; larger ones cost page faults, smaller ones dispatch
 _ROWS: ContextVar[int] = ContextVar("rows", default=1024)
@@ -27,11 +30,6 @@ def block_size(rows: int) -> Iterator[None]:
         _ROWS.reset(token)
 
 
-def tile_rows() -> int:
-    """Rows (and columns) of a tile."""
-    return _ROWS.get()
-
-
 def blocks(n: int) -> list[slice]:
     """Cut range(n) into blocks."""
     rows = _ROWS.get()
@@ -46,6 +44,20 @@ def padded(payload: Tensor) -> Tensor:  # (n, c) -> (n, c′)
     wide = payload.new_zeros(len(payload), width + 16 - width % 16)
     wide[:, :width] = payload
     return wide
+
+
+def first_derivative(backward: Backward) -> Backward:
+    """Refuse, in a `backward`, to be differentiated: its products hold no graph, and silence would drop a term."""
+
+    def checked(ctx: Any, *gradients: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "second derivatives through pairs of points are not available: call backward() or autograd.grad without "
+                "create_graph=True, or detach this divergence from what is differentiated twice."
+            )
+        return backward(ctx, *gradients)
+
+    return checked
 
 
 def accumulator(n: int, payload: Tensor) -> Tensor:

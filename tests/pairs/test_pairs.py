@@ -1,0 +1,155 @@
+"""All pairs: every reduction against its dense formula, at any block size, with gradients, in little memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from divkit import Measure, pairs
+from divkit.kernel.kernels import Gaussian, NegativeDistance, Polynomial
+from divkit.pairs import block_size
+from divkit.transport import Power
+
+
+def clouds(n: int = 23, m: int = 17, d: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(k, d, generator=generator, dtype=torch.float64).requires_grad_() for k in (n, m))
+
+
+def dense(k: object, x: Tensor, y: Tensor) -> Tensor:
+    s = (x[:, None] - y[None]).square().sum(-1)
+    if isinstance(k, Gaussian):
+        return torch.exp(-s / 2 / k.bandwidth**2)
+    if isinstance(k, Polynomial):
+        return (k.gamma * x @ y.T + k.offset) ** k.degree
+    if isinstance(k, NegativeDistance):
+        return -(s + 1e-300).sqrt()
+    return s if k.p == 2 else (s + 1e-300) ** (k.p / 2)
+
+
+@pytest.fixture(params=[5, 1024])
+def blocks(request: pytest.FixtureRequest) -> object:
+    with block_size(request.param):
+        yield
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("k", [Gaussian(0.9), NegativeDistance(), Polynomial(3, 0.3, 1.0)], ids=lambda k: type(k).__name__)
+def test_sums_with_any_payload_and_cotangent(k: object) -> None:
+    x, y = clouds()
+    w, v = torch.rand(23, 2).double().requires_grad_(), torch.rand(17, 2).double().requires_grad_()
+    got = pairs.sums(k, x, y, w, v)
+    table = dense(k, x, y)
+    own, own_table = pairs.self_sums(k, x, w), dense(k, x, x)
+    own_table = own_table - torch.diag(own_table.diagonal())
+    expected = [table @ v, table.T @ w, own_table @ w]
+    for ours, theirs in zip([got.rows, got.columns, own.rows], expected):
+        assert torch.allclose(ours, theirs, rtol=1e-10)
+    assert torch.allclose(got.squares, w[:, 0].square() @ table.square() @ v[:, 0].square())
+    assert torch.allclose(own.squares, w[:, 0].square() @ own_table.square() @ w[:, 0].square())
+    weights = [torch.randn_like(t) for t in expected]
+    loss = sum((t * c).sum() for t, c in zip([got.rows, got.columns, own.rows], weights))
+    truth = sum((t * c).sum() for t, c in zip(expected, weights))
+    for ours, theirs in zip(torch.autograd.grad(loss, (x, y, w, v)), torch.autograd.grad(truth, (x, y, w, v))):
+        assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("k", [Gaussian(0.9), NegativeDistance(), Polynomial(3, 0.3, 1.0)], ids=lambda k: type(k).__name__)
+def test_totals_and_their_fused_gradients(k: object) -> None:
+    x, y = clouds()
+    w, v = torch.rand(23).double().requires_grad_(), torch.rand(17).double().requires_grad_()
+    own = dense(k, x, x)
+    truth = w @ dense(k, x, y) @ v + 2 * (w @ (own - torch.diag(own.diagonal())) @ w)
+    value = pairs.total(k, x, y, w, v) + 2 * pairs.self_total(k, x, w)
+    assert torch.allclose(value, truth)
+    for ours, theirs in zip(torch.autograd.grad(value, (x, y, w, v)), torch.autograd.grad(truth, (x, y, w, v))):
+        assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_quadratic_forms() -> None:
+    x, _ = clouds()
+    s = torch.rand(23, 4).double()
+    own = dense(Gaussian(0.9), x, x).detach()
+    own -= torch.diag(own.diagonal())
+    values, rows = pairs.quadratic_forms(Gaussian(0.9), x.detach(), s)
+    assert torch.allclose(values, torch.einsum("ib,ij,jb->b", s, own, s))
+    assert torch.allclose(rows, own.sum(1))
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("epsilon", [1e-3, 0.5])
+def test_softmin_with_any_guess(p: float, epsilon: float) -> None:
+    x, y = clouds()
+    score = torch.randn(17).double().requires_grad_()
+    truth = -epsilon * torch.logsumexp((score - dense(Power(p), x, y)) / epsilon, 1)
+    cotangent = torch.randn(23).double()
+    expected = torch.autograd.grad((truth * cotangent).sum(), (x, y, score))
+    for guess in (None, truth.detach() + 0.01 * epsilon, torch.full_like(truth, 1e3), torch.full_like(truth, -1e3)):
+        got = pairs.softmin(Power(p), x, y, score, epsilon, guess)
+        assert torch.allclose(got, truth, rtol=1e-9, atol=1e-12)
+        for ours, theirs in zip(torch.autograd.grad((got * cotangent).sum(), (x, y, score)), expected):
+            assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_minimum_and_nearest() -> None:
+    x, y = (s.detach() for s in clouds())
+    score = torch.randn(17).double()
+    cost = dense(Power(2.0), x, y) - score
+    values, index = pairs.minimum(Power(2.0), x, y, score)
+    assert torch.allclose(values, cost.amin(1))
+    assert torch.equal(index, cost.argmin(1))
+    distances, where = pairs.nearest(x, y, 4)
+    expected = torch.cdist(x, y).sort(1)
+    assert torch.allclose(distances, expected.values[:, :4])
+    assert torch.equal(where, expected.indices[:, :4])
+    own, _ = pairs.nearest(x, x, 2, exclude_self=True)
+    assert torch.allclose(own, torch.cdist(x, x).sort(1).values[:, 1:3])
+
+
+def test_what_cannot_be_is_refused() -> None:
+    x, y = clouds()
+    with pytest.raises(ValueError, match="24 neighbours need at least 25 samples; got 23"):
+        pairs.nearest(x, x, 24, exclude_self=True)
+    with pytest.raises(ValueError, match="at least one row; got 0"), block_size(0):
+        pass
+    value = pairs.total(Gaussian(1.0), x, y, torch.ones(23).double(), torch.ones(17).double())
+    with pytest.raises(RuntimeError, match="second derivatives through pairs of points are not available"):
+        torch.autograd.grad(value, x, create_graph=True)
+
+
+def test_frame_keeps_digits_and_refuses_what_overflows() -> None:
+    x = torch.tensor([[1e30, 0.0], [-1e30, 1e29]])
+    placed = pairs.frame(Measure(x), Measure(x))
+    assert 0.25 <= float(placed.x.abs().max()) <= 1
+    assert torch.allclose(placed.place(x), placed.x)
+    assert placed.unit(1) == placed.scale
+    with pytest.raises(ValueError, match="over- or underflows"):
+        placed.unit(20)
+    with pytest.raises(ValueError, match="spread of the data overflows"):
+        pairs.frame(Measure(torch.tensor([[3e38]])), Measure(torch.tensor([[-3e38]])))
+
+
+def test_memory_stays_with_the_tiles() -> None:
+    """Forty thousand points: the table of all pairs would take 6.4 GB, what is allocated at once is a thousandth."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(20_000, 2, generator=generator).requires_grad_()
+    y = torch.randn(20_000, 2, generator=generator)
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function: object, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
+            nonlocal largest
+            out = function(*args, **(kwargs or {}))  # type: ignore[operator]
+            if isinstance(out, Tensor):
+                largest = max(largest, out.numel())
+            return out
+
+    weights = torch.full((20_000,), 1 / 20_000)
+    with Watch():
+        pairs.total(Gaussian(1.0), x, y, weights, weights).backward()
+    assert 1 << 16 < largest <= 1 << 20
