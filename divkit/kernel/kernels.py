@@ -83,13 +83,35 @@ class Kernel(PairFunction):
 
     def scaled(self, factor: float) -> Kernel:
         """The same kernel for points divided by `factor`."""
-        return self
+        return _Scaled(self, factor)
 
     def __add__(self, other: Kernel) -> Sum:
         parts: tuple[Kernel, ...] = ()
         for kernel in (self, other):
             parts += kernel.parts if isinstance(kernel, Sum) else (kernel,)
         return Sum(parts)
+
+
+@dataclass(frozen=True)
+class _Scaled(Kernel):
+    """A kernel of distances for points divided by `factor`, where it does not say itself what it then is."""
+
+    kernel: Kernel
+    factor: float
+
+    @property
+    def singular(self) -> bool:  # type: ignore[override]
+        return self.kernel.singular
+
+    def value(self, s: Tensor) -> Tensor:
+        return self.kernel.value(self._restored(s))
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        k, slope, factor = self.kernel.value_and_slope(self._restored(s))
+        return k, slope, factor * self.factor * self.factor
+
+    def _restored(self, s: Tensor) -> Tensor:
+        return s.mul_(self.factor).mul_(self.factor)  # one by one: the square might overflow
 
 
 @dataclass(frozen=True)
