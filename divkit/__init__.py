@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from divkit.comparison import Comparison, compare, estimate
     from divkit.criterion import Criterion
     from divkit.divergence import Divergence
-    from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Status, Terms
     from divkit.kernel import kernels
     from divkit.measure import Measure, PrecisionWarning
     from divkit.registry import get, names, register
+    from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Status, Terms
     from divkit.testing import TestResult, test
     from divkit.truths import exact
 
