@@ -210,7 +210,7 @@ def test_readings_are_sentences():
 def test_a_missing_standard_error_is_a_dash_with_its_reason():
     x, y = [[0.0]], [[1.0], [2.0]]
     said = Page(report.render(compared(x, y, (Row("w2", dk.get("w2").estimate(x, y)),)))).said
-    assert "no standard error from 1 sample(s)" in said and "—" in said and "nan" not in said.lower()
+    assert "no standard error from" in said and "—" in said and "nan" not in said.lower()
 
 
 @pytest.mark.parametrize(("value", "shown"), [(math.inf, "∞"), (-math.inf, "−∞"), (math.nan, "—")])
