@@ -32,11 +32,12 @@ def register(name: str, factory: Factory) -> None:
 
     Examples
     --------
-    >>> from dataclasses import replace
     >>> import divkit as dk
-    >>> dk.register("energy-v", lambda **fields: replace(dk.get("energy", **fields), unbiased=False))
-    >>> dk.get("energy-v").unbiased
-    False
+    >>> "energy" in dk.names()
+    True
+    >>> dk.register("energy", dk.get)
+    Traceback (most recent call last):
+    ValueError: the name 'energy' is registered already; choose another.
     """
     if name in _FACTORIES:
         raise ValueError(f"the name {name!r} is registered already; choose another.")
