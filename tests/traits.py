@@ -13,7 +13,6 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 SYMMETRIC = ("squared-hellinger", "jeffreys", "js", "fgan-js", "gan", "tv", "le-cam")
-SYMMETRIC = ("squared-hellinger", "jeffreys", "js", "fgan-js", "gan", "tv", "le-cam")
 LEARNED = ("kl", "reverse-kl", "pearson", "neyman", "lin-k", *SYMMETRIC)
 
 
