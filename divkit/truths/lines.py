@@ -107,9 +107,7 @@ LINES: dict[type[td.Distribution], Family] = {
         _student_tail,
     ),
     td.Gumbel: Family(stats.gumbel_r, lambda g: ((), g("loc"), g("scale")), lambda s, z, w: -z - np.exp(-z)),
-    td.Uniform: Family(
-        stats.uniform, lambda g: ((), g("low"), g("high") - g("low")), lambda s, z, w: np.zeros_like(z)
-    ),
+    td.Uniform: Family(stats.uniform, lambda g: ((), g("low"), g("high") - g("low")), lambda s, z, w: np.zeros_like(z)),
     td.Exponential: Family(stats.expon, lambda g: ((), 0.0, 1 / g("rate")), lambda s, z, w: -z),
     td.Gamma: Family(  # Chi2 is its subclass
         stats.gamma,

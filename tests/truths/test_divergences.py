@@ -258,9 +258,7 @@ def test_inequalities_and_identities(p, q):
     assert d("skew-kl", weight=0.0) == pytest.approx(d("kl"))
     assert d("gan") == pytest.approx(d("fgan-js") - math.log(4))
     for order in (0.5, 2.0):
-        assert d("renyi", order=order) == pytest.approx(
-            math.log1p(order * (order - 1) * d("alpha", order=order)) / (order - 1)
-        )
+        assert d("renyi", order=order) == pytest.approx(math.log1p(order * (order - 1) * d("alpha", order=order)) / (order - 1))
 
 
 def test_invariance_and_data_processing():
