@@ -143,6 +143,51 @@ def compare(
     _print(_with_command(made), as_json=as_json, report=report)
 
 
+@app.command()
+def reproduce(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A case; none lists them.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Run all that are not there yet, and write a page of them.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write NAME.json and NAME.png there; --all: ./reproduction by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of all random draws.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="The long form of the cases that have one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run again what is there, and overwrite it.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
+) -> None:
+    """Put a paper's numbers beside exact ones and ours."""
+    if everything and name is not None:
+        raise ValueError(f"--all runs every case; leave out {name}, or --all.")
+    from divkit.app import reproduction, terminal
+    from divkit.progress import bars
+    from divkit.reproduce import CASES, Setup
+
+    console = _console()
+    if name is None and not everything:
+        titles = ("case", "what it shows", "takes", "--full")
+        rows = reproduction.listing(CASES.values())
+        print(terminal.captured(console, lambda: terminal.listing(rows, titles, console)), end="")
+        return
+    setup = Setup(seed=seed, full=full, progress=bars)
+    if name is not None:
+        case = reproduction.find(name)
+        if out is not None:
+            _require_directory(out)
+        result, found = reproduction.one(case, setup, out, force)
+        if found:
+            _say(f"{name}: found in {out}; --force runs it again")
+        print(terminal.captured(console, lambda: reproduction.show(case, result, console)), end="")
+        return
+    directory = Path("reproduction") if out is None else out
+    _require_directory(directory)
+    broken = reproduction.every(setup, directory, force, print)
+    _say(f"report written to {directory / 'index.html'}")
+    if broken:
+        raise RuntimeError(f"{len(broken)} of {len(CASES)} cases broke: {'; '.join(broken)}")
+
+
 @app.command(name="list")
 def names(
     formulas: Annotated[bool, typer.Option("--formulas", help="The table of f-divergences with their functions.")] = False,
@@ -205,6 +250,15 @@ def _require_writable(path: Path, force: bool) -> None:
         raise ValueError(f"--report {path}: there is no directory {path.parent}; create it first.")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise ValueError(f"--report {path}: the directory {path.parent} cannot be written to; choose another.")
+
+
+def _require_directory(path: Path) -> None:
+    """Make a directory for results, before anything is computed."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out {path} is a file; name a directory.")
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {path}: the directory cannot be written to; choose another.")
 
 
 def _with_command(made: Comparison) -> Comparison:

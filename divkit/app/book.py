@@ -1,0 +1,64 @@
+"""The reproduction report: everything that was run, on one page without a script, its pictures inside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from divkit.app.reproduction import LEGEND, line, summary
+from divkit.app.words import seconds
+from divkit.reproduce import CASES, Result, write
+
+__all__ = ["bind", "render"]
+
+
+def bind(finished: Mapping[str, Result], broken: Mapping[str, str], path: Path) -> None:
+    """Write the page, replacing what is there only once the new one is whole.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written.
+    """
+    write(path, render(finished, broken).encode())
+
+
+def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
+    """The page: a verdict per case, then each case with its protocol, rows and picture."""
+    now = datetime.now().astimezone()
+    cases = [
+        {
+            "case": CASES[name],
+            "result": result,
+            "lines": [line(row) for row in result.rows],
+            "sources": list(dict.fromkeys(row.paper_source for row in result.rows if row.paper_source)),
+            "legend": [
+                said for word, said in LEGEND.items() if any((r.paper_source or "").endswith(word) for r in result.rows)
+            ],
+            "summary": summary(result),
+            "picture": "data:image/png;base64," + base64.b64encode(result.picture).decode(),
+        }
+        for name, result in finished.items()
+    ]
+    return _template().render(
+        cases=cases,
+        broken=broken,
+        missing=[case for name, case in CASES.items() if name not in finished and name not in broken],
+        held=sum(result.judged - result.missed for result in finished.values()),
+        judged=sum(result.judged for result in finished.values()),
+        took=seconds(sum(result.seconds for result in finished.values())),
+        now=f"{now.day} {now:%B %Y, %H:%M %Z}",
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader("divkit.app")
+    )
+    return environment.get_template("reproduction.html.j2")

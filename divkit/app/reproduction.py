@@ -1,0 +1,168 @@
+"""`divkit reproduce`: cases run or found again, their rows as a table in the terminal and as a page of everything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from divkit.app.words import numbers, seconds
+from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform
+
+__all__ = ["MARKS", "Line", "budget", "every", "find", "line", "listing", "one", "show", "verdict"]
+
+MARKS = {UNCONFIRMED: "°", OTHER_DATA: "†"}
+LEGEND = {UNCONFIRMED: "° recalled, not read again: unconfirmed", OTHER_DATA: "† on other data than ours"}
+NARROW = 70  # below, rows are lines of their own
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row in the digits of a page."""
+
+    quantity: str
+    paper: str
+    exact: str
+    ours: str
+    stderr: str
+    difference: str
+    verdict: str
+    note: str
+
+
+def find(name: str) -> Case:
+    """A case by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; it names those that there are.
+    """
+    if name not in CASES:
+        import difflib
+
+        close = difflib.get_close_matches(name, CASES, n=3) or list(CASES)
+        raise ValueError(f"there is no case {name!r}; did you mean {', '.join(close)}? `divkit reproduce` lists them.")
+    return CASES[name]
+
+
+def one(case: Case, setup: Setup, directory: Path | None, force: bool) -> tuple[Result, bool]:
+    """The result of a case, and whether it was found rather than made."""
+    if directory is not None and not force and (found := load(case, setup, directory)) is not None:
+        return found, True
+    return perform(case, setup, directory), False
+
+
+def every(setup: Setup, directory: Path, force: bool, say: Callable[[str], None]) -> list[str]:
+    """Run what is not there yet, rewriting the page after each case; the errors of those that broke."""
+    from divkit.app.book import bind
+
+    finished: dict[str, Result] = {}
+    broken: dict[str, str] = {}
+    with setup.progress("reproduce", len(CASES)) as done:
+        for name, case in CASES.items():
+            try:
+                finished[name], found = one(case, setup, directory, force)
+            except Exception as error:  # the others can still be had
+                broken[name] = f"{type(error).__name__}: {error}"
+                say(f"{name}: BROKEN: {broken[name]}")
+            else:
+                say(f"{name}: {summary(finished[name])}{', found' if found else ''}")
+            bind(finished, broken, directory / "index.html")
+            done(1)
+    return [f"{name}: {why}" for name, why in broken.items()]
+
+
+def summary(result: Result) -> str:
+    """How many rows hold."""
+    if not result.judged:
+        return f"{len(result.rows)} rows, none judged"
+    said = f"{result.judged - result.missed} of {result.judged} rows hold"
+    return said + f", {seconds(result.seconds)} s"
+
+
+def verdict(row: Row) -> str:
+    """The last column."""
+    return {True: "holds", False: "MISSED", None: "—"}[row.passed]
+
+
+def line(row: Row) -> Line:
+    """A row's numbers with as many digits as they deserve: the second of the error or of the tolerance, else four."""
+    given = [row.paper, row.exact, row.ours]
+    size = max((abs(v) for v in given if v is not None and math.isfinite(v)), default=0.0)
+    unit = row.stderr or (row.tolerance if row.exact is not None else None) or size / 1000
+    paper, exact, ours = numbers([math.nan if v is None else v for v in given], unit)
+    source = row.paper_source or ""
+    mark = "".join(sign for word, sign in MARKS.items() if source.endswith(word))
+    return Line(
+        quantity=row.quantity,
+        paper=paper + mark,
+        exact=exact,
+        ours=ours,
+        stderr=f"{row.stderr:.2g}" if row.stderr is not None else "—",
+        difference="—" if row.difference is None else f"{row.difference:+.2g}".replace("-", "−"),
+        verdict=verdict(row),
+        note=row.note,
+    )
+
+
+def show(case: Case, result: Result, console: Console) -> None:
+    """Print a case: protocol, rows, verdict."""
+    console.print(Text(f"{case.name}: {case.title}", "bold"))
+    console.print(Text(result.protocol))
+    console.print(Text(f"seed {result.seed}, {seconds(result.seconds)} s"))
+    console.print()
+    lines = [line(row) for row in result.rows]
+    if console.width < NARROW:
+        for each in lines:
+            console.print(Text(f"{each.quantity}: paper {each.paper}, exact {each.exact}, ours {each.ours}: {each.verdict}"))
+    else:
+        console.print(_table(lines))
+    console.print()
+    for source in dict.fromkeys(row.paper_source for row in result.rows if row.paper_source):
+        console.print(Text(f"paper: {source}"))
+    for word, sentence in LEGEND.items():
+        if any((row.paper_source or "").endswith(word) for row in result.rows):
+            console.print(Text(sentence))
+    console.print(Text(summary(result), "bold" if result.missed else ""))
+
+
+def _table(lines: Sequence[Line]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
+    table.add_column("quantity", overflow="fold", ratio=1)
+    shown = ("paper", "exact", "ours", "stderr", "difference")
+    used = [key for key in shown if any(getattr(each, key) != "—" for each in lines)]
+    for title in used:
+        table.add_column({"stderr": "±"}.get(title, title), justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for each in lines:
+        name = Text(each.quantity)
+        if each.note:
+            name.append(f"\n  {each.note}", "dim")
+        cells = (Text(getattr(each, key)) for key in used)
+        table.add_row(name, *cells, Text(each.verdict), style="yellow" if each.verdict == "MISSED" else "")
+    return table
+
+
+def budget(minutes: float | None) -> str:
+    """How long a form takes.
+
+    >>> budget(0.2), budget(5.0), budget(150.0), budget(None)
+    ('< 1 min', '5 min', '2.5 h', '—')
+    """
+    if minutes is None:
+        return "—"
+    if minutes < 1:
+        return "< 1 min"
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def listing(cases: Iterable[Case]) -> list[tuple[str, str, str, str]]:
+    """Name, title and budgets of all cases."""
+    return [(case.name, case.title, budget(case.minutes), budget(case.full_minutes)) for case in cases]

@@ -1,0 +1,38 @@
+"""What papers say, beside what is true and what comes out here: one file per case, `CASES` by name.
+
+>>> from divkit.reproduce import CASES
+>>> CASES["saturation"].title
+'With a perfect discriminator one GAN loss has no gradient, the other keeps it'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
+from divkit.reproduce.saturation import SATURATION
+from divkit.reproduce.store import Result, load, perform, write
+
+__all__ = [
+    "CASES",
+    "OTHER_DATA",
+    "UNCONFIRMED",
+    "Case",
+    "Outcome",
+    "Result",
+    "Row",
+    "Setup",
+    "at_least",
+    "at_most",
+    "load",
+    "near",
+    "perform",
+    "write",
+]
+
+_CASES = (  # in the order of the report: exact ones first
+    SATURATION,
+)
+
+CASES: Mapping[str, Case] = MappingProxyType({case.name: case for case in _CASES})
