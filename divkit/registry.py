@@ -6,7 +6,7 @@ import difflib
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -81,13 +81,23 @@ def get(name: str, **fields: Any) -> Divergence:
     _load()
     if not isinstance(name, str):
         raise TypeError(f"a divergence is named by a string such as 'energy'; got {type(name).__name__}.")
-    head, _, options = name.partition(":")
+    head, _, text = name.partition(":")
     if head not in _FACTORIES:
         close = difflib.get_close_matches(head, _FACTORIES, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(_FACTORIES)}."
         raise ValueError(f"unknown divergence {head!r}; {hint}")
+    written = _options(text, name)
+    if twice := sorted(written.keys() & fields.keys()):
+        raise ValueError(f"{', '.join(twice)} of {name!r} is given twice: behind the colon and by keyword; leave one out.")
+    given = {**written, **fields}
+    if unknown := [key for key in given if key not in options(head)]:
+        raise ValueError(
+            f"divergence {head!r} has no option {', '.join(unknown)}; it has {', '.join(options(head)) or 'none'}."
+        )
+    if missing := [key for key, p in _parameters(head).items() if p.default is p.empty and key not in given]:
+        raise ValueError(f"divergence {head!r} needs {', '.join(missing)}: write {head}:{missing[0]}=… or {missing[0]}=….")
     try:
-        return _FACTORIES[head](**_options(options, name), **fields)
+        return _FACTORIES[head](**given)
     except TypeError as error:
         raise ValueError(f"divergence {head!r}: {error}") from error
 
@@ -121,8 +131,11 @@ def options(name: str) -> tuple[str, ...]:
     ('gap',)
     """
     _load()
-    parameters = inspect.signature(_FACTORIES[name]).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+    return tuple(_parameters(name))
+
+
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_FACTORIES[name]).parameters
 
 
 def _options(text: str, name: str) -> dict[str, Any]:

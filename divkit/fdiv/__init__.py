@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import Signature, signature
 
 from divkit.critic import Ascent, Variational
 from divkit.fdiv.bounds import Bound
@@ -68,6 +69,9 @@ def _made(maker: Callable[..., FDivergence]) -> Callable[..., Variational]:
     def factory(seed: int = 0, folds: int = 5, steps: int = 4000, **parameter: float) -> Variational:
         return _bound(maker(**parameter))(seed, folds, steps)
 
+    *own, _ = signature(factory).parameters.values()
+    own = [*signature(maker).parameters.values(), *own]
+    factory.__signature__ = Signature([p.replace(kind=p.KEYWORD_ONLY) for p in own])  # type: ignore[attr-defined]
     return factory
 
 

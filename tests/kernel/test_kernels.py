@@ -57,7 +57,7 @@ def test_value_and_gradient_by_brute_force(name: str, d: int) -> None:
     x, y = (s.requires_grad_() for s in samples(20, 25, d))
     truth = brute(function, x, y)
     loss = MMD(kernel).loss(x, y)
-    assert float(loss) == pytest.approx(float(truth), rel=1e-10)
+    assert loss.item() == pytest.approx(truth.item(), rel=1e-10)
     for ours, theirs in zip(torch.autograd.grad(loss, (x, y)), torch.autograd.grad(truth, (x, y))):
         assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-12)
 
