@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from divkit.app.words import numbers, seconds
@@ -93,11 +92,11 @@ def verdict(row: Row) -> str:
 
 
 def line(row: Row) -> Line:
-    """A row's numbers with as many digits as they deserve: the second of the error or of the tolerance, else four."""
-    given = [row.paper, row.exact, row.ours]
-    size = max((abs(v) for v in given if v is not None and math.isfinite(v)), default=0.0)
-    unit = row.stderr or (row.tolerance if row.exact is not None else None) or size / 1000
-    paper, exact, ours = numbers([math.nan if v is None else v for v in given], unit)
+    """A row's numbers with as many digits as they deserve: at most six, the second of the error or of the tolerance."""
+    given = (row.paper, row.exact, row.ours)
+    size = min((abs(v) for v in given if v and math.isfinite(v)), default=0.0)
+    unit = max(row.stderr or (row.tolerance if row.exact is not None else None) or size / 100, size / 1e4)
+    paper, exact, ours = (numbers([math.nan if v is None else v], unit)[0] for v in given)
     source = row.paper_source or ""
     mark = "".join(sign for word, sign in MARKS.items() if source.endswith(word))
     return Line(
@@ -118,12 +117,8 @@ def show(case: Case, result: Result, console: Console) -> None:
     console.print(Text(result.protocol))
     console.print(Text(f"seed {result.seed}, {seconds(result.seconds)} s"))
     console.print()
-    lines = [line(row) for row in result.rows]
-    if console.width < NARROW:
-        for each in lines:
-            console.print(Text(f"{each.quantity}: paper {each.paper}, exact {each.exact}, ours {each.ours}: {each.verdict}"))
-    else:
-        console.print(_table(lines))
+    for text, style in _lines([line(row) for row in result.rows], console.width):
+        console.print(Text(text, style), soft_wrap=True)
     console.print()
     for source in dict.fromkeys(row.paper_source for row in result.rows if row.paper_source):
         console.print(Text(f"paper: {source}"))
@@ -133,21 +128,29 @@ def show(case: Case, result: Result, console: Console) -> None:
     console.print(Text(summary(result), "bold" if result.missed else ""))
 
 
-def _table(lines: Sequence[Line]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
-    table.add_column("quantity", overflow="fold", ratio=1)
-    shown = ("paper", "exact", "ours", "stderr", "difference")
-    used = [key for key in shown if any(getattr(each, key) != "—" for each in lines)]
-    for title in used:
-        table.add_column({"stderr": "±"}.get(title, title), justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+def _lines(lines: Sequence[Line], width: int) -> Iterator[tuple[str, str]]:
+    """The table as lines with their styles: numbers under their titles, a row's note below it over the whole width."""
+    if width < NARROW:
+        for each in lines:
+            said = f"{each.quantity}: paper {each.paper}, exact {each.exact}, ours {each.ours}: {each.verdict}"
+            yield from ((part, "") for part in textwrap.wrap(said, max(width, 10), subsequent_indent="  "))
+        return
+    titles = {"paper": "paper", "exact": "exact", "ours": "ours", "stderr": "±", "difference": "difference"}
+    used = [key for key in titles if any(getattr(each, key) != "—" for each in lines)]
+    sizes = {key: max(len(titles[key]), *(len(getattr(each, key)) for each in lines)) for key in used}
+    room = width - sum(size + 2 for size in sizes.values()) - 2 - len("verdict")
+
+    def row(first: str, cells: Mapping[str, str], last: str) -> str:
+        return first.ljust(room) + "".join(f"  {cells[key]:>{sizes[key]}}" for key in used) + f"  {last}"
+
+    yield row("quantity", titles, "verdict"), "bold"
+    yield "─" * width, ""
     for each in lines:
-        name = Text(each.quantity)
-        if each.note:
-            name.append(f"\n  {each.note}", "dim")
-        cells = (Text(getattr(each, key)) for key in used)
-        table.add_row(name, *cells, Text(each.verdict), style="yellow" if each.verdict == "MISSED" else "")
-    return table
+        style = "yellow" if each.verdict == "MISSED" else ""
+        first, *rest = textwrap.wrap(each.quantity, room)
+        yield row(first, vars(each), each.verdict), style
+        yield from ((text, style) for text in rest)
+        yield from ((text, "dim") for text in textwrap.wrap(each.note, width, initial_indent="    ", subsequent_indent="    "))
 
 
 def budget(minutes: float | None) -> str:

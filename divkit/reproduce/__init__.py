@@ -13,6 +13,7 @@ from types import MappingProxyType
 from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
 from divkit.reproduce.saturation import SATURATION
 from divkit.reproduce.store import Result, load, perform, write
+from divkit.reproduce.survey import SURVEY_CASE
 
 __all__ = [
     "CASES",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _CASES = (  # in the order of the report: exact ones first
+    SURVEY_CASE,
     SATURATION,
 )
 

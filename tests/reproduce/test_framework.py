@@ -134,7 +134,7 @@ def test_digits_and_marks() -> None:
     shown = line(toy(Setup()).rows[0])
     assert (shown.paper, shown.exact, shown.ours, shown.verdict) == ("1.200°", "1.000", "1.010", "holds")
     other = line(Row("d", 2.0, paper=3.0, paper_source=f"Else (2018); {OTHER_DATA}"))
-    assert (other.paper, other.exact, other.difference, other.verdict) == ("3.0000†", "—", "−1", "—")
+    assert (other.paper, other.exact, other.difference, other.verdict) == ("3.000†", "—", "−1", "—")
 
 
 def test_an_unknown_case() -> None:
