@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from divkit import fdiv, kernel, transport
+    from divkit import fdiv, kernel, testing, transport
     from divkit.comparison import Comparison, compare, estimate
     from divkit.criterion import Criterion
     from divkit.divergence import Divergence
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from divkit.measure import Measure, PrecisionWarning
     from divkit.registry import get, names, register
     from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Status, Terms
-    from divkit.testing import TestResult, test
+    from divkit.testing import Closer, TestResult, closer, test
     from divkit.truths import exact
 
 __all__ = [
     "Bias",
+    "Closer",
     "Comparison",
     "ConvergenceWarning",
     "Criterion",
@@ -39,6 +40,7 @@ __all__ = [
     "Status",
     "Terms",
     "TestResult",
+    "closer",
     "compare",
     "estimate",
     "exact",
@@ -49,6 +51,7 @@ __all__ = [
     "names",
     "register",
     "test",
+    "testing",
     "transport",
 ]
 
@@ -56,6 +59,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Bias": "results",
+    "Closer": "testing",
     "Comparison": "comparison",
     "ConvergenceWarning": "results",
     "Criterion": "criterion",
@@ -68,6 +72,7 @@ _HOME = {
     "Status": "results",
     "Terms": "results",
     "TestResult": "testing",
+    "closer": "testing",
     "compare": "comparison",
     "estimate": "comparison",
     "exact": "truths",
@@ -83,7 +88,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"divkit.{_HOME[name]}"), name)
     elif name == "kernels":
         value = importlib.import_module("divkit.kernel.kernels")
-    elif name in ("fdiv", "kernel", "transport"):
+    elif name in ("fdiv", "kernel", "testing", "transport"):
         value = importlib.import_module(f"divkit.{name}")
     else:
         raise AttributeError(f"module 'divkit' has no attribute {name!r}")

@@ -35,7 +35,15 @@ Choice = TypeVar("Choice", Missing, Scale)
 
 
 def estimate(
-    divergence: str | Divergence, x: Any, y: Any, *, weights_x: Any = None, weights_y: Any = None, **fields: Any
+    divergence: str | Divergence,
+    x: Any,
+    y: Any,
+    *,
+    weights_x: Any = None,
+    weights_y: Any = None,
+    groups_x: Any = None,
+    groups_y: Any = None,
+    **fields: Any,
 ) -> Estimate:
     """The divergence of x from y with its standard error, bias and the measured state of the inner problem.
 
@@ -46,6 +54,9 @@ def estimate(
     x, y : array-like (n, *event), (m, *event), data frame or Measure
     weights_x, weights_y : array-like, optional
         Importance weights, not counts.
+    groups_x, groups_y : array-like, optional
+        Labels of rows that depend on each other, such as a patient's: the error is that of independent groups. The same label
+        in x and y is the same group, so that pairs of rows are groups too.
     **fields
         Set on a divergence given by name.
 
@@ -67,7 +78,7 @@ def estimate(
     (1.0, True)
     """
     name, made = registry.named(divergence, **fields)
-    p, q = pair(x, y, weights_x, weights_y)
+    p, q = pair(x, y, weights_x, weights_y, groups_x, groups_y)
     return made.estimate(p, q, name=name)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Measure", "PrecisionWarning", "pair"]
+__all__ = ["Measure", "PrecisionWarning", "grouped", "pair"]
 
 Points = Tensor | tuple[Tensor, ...]
 
@@ -29,13 +30,17 @@ class Measure:
         sample: critics receive its parts, distances their concatenation.
     weights : array-like (n,), optional
         Importance weights, not counts; normalised here. Equal weights by default.
+    groups : array-like (n,), optional
+        A label for each row, a number or a word: rows of one group (a patient, a session, a pair) depend on each other, groups
+        do not. The same label in two samples is the same group. Values stay as they are; errors and tests go by groups.
 
     Raises
     ------
     TypeError
         For sparse, complex, object, string and date data.
     ValueError
-        For NaN, infinite or empty data, and for weights that are negative, not finite, all zero or of the wrong length.
+        For NaN, infinite or empty data, for weights that are negative, not finite, all zero or of the wrong length, and for
+        groups that are not one label per row.
 
     Examples
     --------
@@ -45,16 +50,18 @@ class Measure:
     (3, 4.0, 2.25)
     """
 
-    __slots__ = ("mass", "points", "source_dtype", "uniform", "weights")
+    __slots__ = ("groups", "mass", "points", "source_dtype", "uniform", "weights")
     points: Points
     weights: Tensor  # (n,) float64, summing to one
     mass: float  # what the weights summed to
     uniform: bool
     source_dtype: torch.dtype  # what the user gave: half precision is computed in float32
+    groups: NDArray[Any] | None  # (n,) labels
 
-    def __init__(self, points: Any, weights: Any = None) -> None:
+    def __init__(self, points: Any, weights: Any = None, groups: Any = None) -> None:
         parts = _parts(points, "points")
         self._fill(parts if _is_joint(points) else parts[0], weights, "weights")
+        self.groups = None if groups is None else _groups(groups, self.n, "groups")
 
     def _fill(self, points: Points, weights: Any, name: str) -> None:
         first = points[0] if isinstance(points, tuple) else points
@@ -64,7 +71,7 @@ class Measure:
         self.points = points
         n = len(first)
         self.uniform = weights is None
-        self.mass = 1.0
+        self.mass, self.groups = 1.0, None
         if weights is None:
             self.weights = torch.full((n,), 1.0 / n, dtype=torch.float64, device=first.device)
             return
@@ -79,7 +86,7 @@ class Measure:
         """Build from checked tensors: `weights` None for equal ones."""
         made = cls.__new__(cls)
         first = points[0] if isinstance(points, tuple) else points
-        made.points, made.mass, made.uniform = points, mass, weights is None
+        made.points, made.mass, made.uniform, made.groups = points, mass, weights is None, None
         made.source_dtype = source or first.dtype
         if weights is None:
             weights = torch.full((len(first),), 1.0 / len(first), dtype=torch.float64, device=first.device)
@@ -130,7 +137,9 @@ class Measure:
     def take(self, index: Tensor) -> Measure:
         """The measure of some rows, renormalised."""
         weights = None if self.uniform else self.weights[index] / self.weights[index].sum()
-        return self.on(*(p[index] for p in self.parts), weights=weights)
+        made = self.on(*(p[index] for p in self.parts), weights=weights)
+        made.groups = None if self.groups is None else self.groups[index.numpy(force=True)]
+        return made
 
     def on(self, *parts: Tensor, weights: Tensor | None = None) -> Measure:
         """The same kind of measure on other points."""
@@ -138,7 +147,9 @@ class Measure:
 
     def detach(self) -> Measure:
         """Without graph, and usable for training under `torch.inference_mode`."""
-        return self.on(*map(_detached, self.parts), weights=None if self.uniform else _detached(self.weights))
+        made = self.on(*map(_detached, self.parts), weights=None if self.uniform else _detached(self.weights))
+        made.groups = self.groups
+        return made
 
     def cat(self, other: Measure) -> Measure:
         """The pooled sample, every row with the same weight."""
@@ -152,7 +163,9 @@ class Measure:
         return f"Measure(n={self.n}, event={shapes}, dtype={str(self.dtype).removeprefix('torch.')}, uniform={self.uniform})"
 
 
-def pair(x: Any, y: Any, weights_x: Any = None, weights_y: Any = None) -> tuple[Measure, Measure]:
+def pair(
+    x: Any, y: Any, weights_x: Any = None, weights_y: Any = None, groups_x: Any = None, groups_y: Any = None
+) -> tuple[Measure, Measure]:
     """Convert two sample sets to measures of one dtype, device and event shape.
 
     Raises
@@ -165,7 +178,7 @@ def pair(x: Any, y: Any, weights_x: Any = None, weights_y: Any = None) -> tuple[
 
         encoded = encode(x, y)
         x, y = encoded.x, encoded.y
-    p, q = _measure(x, weights_x, "x"), _measure(y, weights_y, "y")
+    p, q = _measure(x, weights_x, groups_x, "x"), _measure(y, weights_y, groups_y, "y")
     if p.device != q.device:
         raise ValueError(f"x is on {p.device} and y on {q.device}; move one of them with .to(device).")
     if p.event_shapes != q.event_shapes:
@@ -177,19 +190,38 @@ def pair(x: Any, y: Any, weights_x: Any = None, weights_y: Any = None) -> tuple[
     return p, q
 
 
-def _measure(data: Any, weights: Any, name: str) -> Measure:
+def grouped(x: Measure, y: Measure) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+    """The groups of all rows, numbered without gaps over both samples; None where neither has any.
+
+    Where only one sample has groups, each row of the other is one.
+    """
+    if x.groups is None and y.groups is None:
+        return None
+    labels = [m.groups for m in (x, y) if m.groups is not None]
+    _, codes = np.unique(np.concatenate(labels), return_inverse=True)
+    if x.groups is None or y.groups is None:
+        alone = np.arange(len(codes), x.n + y.n) - len(codes) + codes.max() + 1
+        codes = np.concatenate([alone, codes] if x.groups is None else [codes, alone])
+    return codes[: x.n], codes[x.n :]
+
+
+def _measure(data: Any, weights: Any, groups: Any, name: str) -> Measure:
     if isinstance(data, Measure):
-        if weights is not None:
-            raise ValueError(f"{name} is a Measure and has weights already; weights_{name} must be None.")
+        for given, what in ((weights, "weights"), (groups, "groups")):
+            if given is not None:
+                raise ValueError(f"{name} is a Measure and has {what} already; {what}_{name} must be None.")
         return data
     parts = _parts(data, name)
     made = Measure.__new__(Measure)
     made._fill(parts if _is_joint(data) else parts[0], weights, f"weights_{name}")
+    made.groups = None if groups is None else _groups(groups, made.n, f"groups_{name}")
     return made
 
 
 def _cast(m: Measure, dtype: torch.dtype) -> Measure:
-    return m.on(*(p.to(dtype) for p in m.parts), weights=None if m.uniform else m.weights)
+    made = m.on(*(p.to(dtype) for p in m.parts), weights=None if m.uniform else m.weights)
+    made.groups = m.groups
+    return made
 
 
 def _detached(tensor: Tensor) -> Tensor:
@@ -300,6 +332,16 @@ def _weights(weights: Any, n: int, device: torch.device, name: str) -> Tensor:
         raise ValueError(f"{name} must not be negative; the smallest is {float(held.min()):g}.")
     if not bool((held > 0).any()):
         raise ValueError(f"{name} are all zero; at least one must be positive.")
+    return made
+
+
+def _groups(groups: Any, n: int, name: str) -> NDArray[Any]:  # -> (n,)
+    made = groups.numpy(force=True) if isinstance(groups, Tensor) else np.asarray(groups)
+    made = made.astype(str) if made.dtype.kind == "O" else made
+    if made.shape != (n,):
+        raise ValueError(f"{name} must be one label per row, shape ({n},); got shape {made.shape}.")
+    if made.dtype.kind == "f" and not np.isfinite(made).all():
+        raise ValueError(f"Input {name} contains NaN or infinity; give every row a group.")
     return made
 
 

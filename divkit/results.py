@@ -8,14 +8,19 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
 from divkit.checks import at_least, between
-from divkit.measure import Measure
+from divkit.measure import Measure, grouped
 
 __all__ = ["Bias", "ConvergenceWarning", "Estimate", "SaturatedBound", "Solution", "Status", "Terms"]
+
+
+ROUNDING = 1e-12  # of an effective number
 
 
 class ConvergenceWarning(UserWarning):
@@ -78,6 +83,28 @@ class Terms(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Score:
+    """A sample's share in the first-order error: wᵢ(aᵢ − ā) √(g/(g − 1)), g the effective number of its rows or groups."""
+
+    sample: tuple[float, ...]  # by which it is recognised elsewhere
+    values: Tensor  # (n,)
+    groups: NDArray[Any] | None = None  # (n,)
+
+    @classmethod
+    def of(cls, measure: Measure, values: Tensor) -> Score:
+        values, w = values.detach().double(), measure.weights.detach().double()
+        effective = measure.effective
+        if measure.groups is not None:
+            codes = np.unique(measure.groups, return_inverse=True)[1]
+            effective = 1 / float(np.square(np.bincount(codes, w.numpy(force=True))).sum())
+        correction = math.sqrt(effective / (effective - 1)) if effective > 1 + ROUNDING else math.nan
+        return cls(_fingerprint(measure), w * (values - measure.mean(values).detach()) * correction, measure.groups)
+
+    def times(self, factor: float) -> Score:
+        return replace(self, values=self.values * factor)
+
+
+@dataclass(frozen=True)
 class Estimate:
     r"""A divergence estimate: the value with its standard error, bias and proof that the inner problem was solved.
 
@@ -97,7 +124,7 @@ class Estimate:
     settings: Mapping[str, Any]
     notes: Mapping[str, Any]
     influence: tuple[Tensor, Tensor] = field(repr=False)
-    scores: tuple[tuple[tuple[float, ...], Tensor], ...] = field(repr=False, default=())  # (which sample, wᵢ(aᵢ − ā))
+    scores: tuple[Score, ...] = field(repr=False, default=())
     noise: float = 0.0
     second_order: float = 0.0
     signed: bool = False  # a difference: its variance says nothing of its size
@@ -109,8 +136,9 @@ class Estimate:
         cls, name: str, x: Measure, y: Measure, terms: Terms, solution: Solution, *, bias: Bias, settings: Mapping[str, Any]
     ) -> Estimate:
         """Assemble value and standard error from `terms`."""
-        scores = ((_fingerprint(x), _scores(x, terms.x)), (_fingerprint(y), _scores(y, terms.y)))
-        stderr = _stderr(_first_order(scores), terms.second_order, terms.noise)
+        scores = (Score.of(x, terms.x), Score.of(y, terms.y))
+        second = terms.second_order if grouped(x, y) is None else terms.second_order * _design(scores)
+        stderr = _stderr(_first_order(scores), second, terms.noise)
         notes = dict(terms.notes)
         if not math.isclose(x.mass, y.mass, rel_tol=1e-5):  # float32 weights are off by so much
             notes["mass"] = f"the weights sum to {x.mass:g} and {y.mass:g}; both were normalised to one"
@@ -129,7 +157,7 @@ class Estimate:
             influence=(terms.x, terms.y),
             scores=scores,
             noise=float(terms.noise),
-            second_order=float(terms.second_order),
+            second_order=float(second),
         )
 
     @property
@@ -168,7 +196,7 @@ class Estimate:
             value=value,
             stderr=self.stderr * slope,
             bias=self.bias if self.bias in (Bias.BELOW, Bias.ABOVE) else Bias.UNKNOWN,
-            scores=tuple((key, score * slope) for key, score in self.scores),
+            scores=tuple(score.times(slope) for score in self.scores),
             noise=self.noise * slope,
             second_order=self.second_order * slope,
             exponent=p,
@@ -179,7 +207,7 @@ class Estimate:
         """The difference of two estimates, whose shared samples are recognised and accounted for in its error."""
         if not isinstance(other, Estimate):
             return NotImplemented
-        scores = (*self.scores, *((key, -score) for key, score in other.scores))
+        scores = (*self.scores, *(score.times(-1.0) for score in other.scores))
         noise, second = math.hypot(self.noise, other.noise), math.hypot(self.second_order, other.second_order)
         return replace(
             self,
@@ -219,19 +247,29 @@ class Estimate:
         }
 
 
-def _scores(measure: Measure, values: Tensor) -> Tensor:  # -> (n,), wᵢ(aᵢ − ā) √(nₑ/(nₑ−1))
-    values = values.detach().double()
-    effective = measure.effective
-    correction = math.sqrt(effective / (effective - 1)) if effective > 1 else math.nan
-    return measure.weights.detach().double() * (values - measure.mean(values).detach()) * correction
+def _design(scores: tuple[Score, ...]) -> float:
+    """How much larger the variance is by groups than by rows: the design effect."""
+    by_rows = _first_order(tuple(replace(score, groups=None) for score in scores))
+    return (_first_order(scores) / by_rows) ** 2 if by_rows > 0 else 1.0
 
 
-def _first_order(scores: tuple[tuple[tuple[float, ...], Tensor], ...]) -> float:
-    """First-order standard deviation: a sample that contributes in several places does so with one total per row."""
-    merged: dict[tuple[float, ...], Tensor] = {}
-    for key, score in scores:
-        merged[key] = merged[key] + score if key in merged else score
-    return math.hypot(*(_norm(total) for total in merged.values()))
+def _first_order(scores: tuple[Score, ...]) -> float:
+    """First-order standard deviation: a sample that contributes in several places does so with one total per row.
+
+    Rows of one group, in whatever sample, have one total.
+    """
+    merged: dict[tuple[float, ...], Score] = {}
+    for score in scores:
+        held = merged.get(score.sample)
+        merged[score.sample] = score if held is None else replace(score, values=held.values + score.values)
+    totals = [score.values for score in merged.values() if score.groups is None]
+    together = [(score.groups, score.values) for score in merged.values() if score.groups is not None]
+    if together:
+        codes = np.unique(np.concatenate([groups for groups, _ in together]), return_inverse=True)[1]
+        values = torch.cat([values for _, values in together])
+        by_group = values.new_zeros(int(codes.max()) + 1)
+        totals.append(by_group.index_add(0, torch.from_numpy(codes).to(values.device), values))
+    return math.hypot(*(_norm(total) for total in totals))
 
 
 def _norm(values: Tensor) -> float:

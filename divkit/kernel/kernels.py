@@ -47,10 +47,7 @@ class Median:
 
     def of(self, x: Tensor) -> tuple[float, str | None]:  # x: (N, d) -> bandwidth, and what to say of it
         """Find the bandwidth of a pooled sample."""
-        if len(x) > self.rows:
-            order = (x @ torch.linspace(1.0, 2.0, x.shape[1], dtype=x.dtype, device=x.device)).argsort()
-            x = x[order[torch.linspace(0, len(x) - 1, self.rows, device=x.device).long()]]
-        distances = torch.pdist(x)
+        distances = torch.pdist(thinned(x, self.rows))
         if not len(distances):
             return 1.0, "one point has no distances; the bandwidth was set to 1"
         half = (len(distances) + 1) // 2
@@ -333,6 +330,14 @@ class Sum(Kernel):
 
     def scaled(self, factor: float) -> Kernel:
         return Sum(tuple(part.scaled(factor) for part in self.parts))
+
+
+def thinned(x: Tensor, rows: int) -> Tensor:  # (N, d) -> (min(N, rows), d)
+    """Rows evenly spaced along a projection, which no order of the rows changes."""
+    if len(x) <= rows:
+        return x
+    order = (x @ torch.linspace(1.0, 2.0, x.shape[1], dtype=x.dtype, device=x.device)).argsort(stable=True)
+    return x[order[torch.linspace(0, len(x) - 1, rows, device=x.device).long()]]
 
 
 def _number(value: float | Median | None) -> float:

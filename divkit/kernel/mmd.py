@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from divkit.measure import Measure
 from divkit.results import Bias, Solution, Terms
 
 __all__ = ["MMD", "Energy"]
+
+SINGLE = 700  # rows from which a test's products take longer than all else, and half as long in float32
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class MMD(Divergence):
         kernel, points, _ = self._framed(pooled, pooled, self.solve(pooled, pooled))
         return u_null(kernel, points, labels, unbiased=self.unbiased)
 
+    def chosen(self, pooled: Measure, label: Tensor) -> str:
+        """The kernel in words, its bandwidth that of the pooled sample."""
+        found = {key: value for key, value in self.solve(pooled, pooled).state.items() if key != "said"}
+        return described(self.kernel.fitted(found))
+
 
 @dataclass(frozen=True)
 class Energy(Divergence):
@@ -153,6 +161,12 @@ class Energy(Divergence):
         return unit * u_null(kernel, frame.x, labels, unbiased=self.unbiased)
 
 
+def described(kernel: Kernel) -> str:
+    """A fitted kernel in words, numbers to four digits."""
+    parts = [f"{f.name} {v:.4g}" for f in fields(kernel) for v in [getattr(kernel, f.name)] if isinstance(v, int | float)]
+    return " of ".join([type(kernel).__name__, ", ".join(parts)]) if parts else type(kernel).__name__
+
+
 def u_terms(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Terms:
     """Influence values of the two-sample statistic of k at points px (n, d), py (m, d).
 
@@ -184,18 +198,35 @@ def u_value(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbias
 
 
 def u_null(k: Kernel, points: Tensor, labels: Tensor, *, unbiased: bool) -> Tensor:
-    """The statistic under each relabelling, labels (B, N) bool, from one matrix product a tile."""
-    s = labels.T.to(points.dtype)
-    xx, rows = pairs.quadratic_forms(k, points, s)
-    everything, of_x = rows.sum(), s.double().T @ rows
+    """The statistic under each relabelling, labels (B, N) bool."""
+    return u_nulls((k,), points, labels, unbiased=unbiased)[0][0]
+
+
+def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbiased: bool) -> tuple[Tensor, Tensor]:
+    """The statistics (K, B) under each relabelling, labels (B, N) bool, from one matrix product a tile and kernel.
+
+    Beside them the mean squares (K,) of the doubly centred kernels, to which the variances under relabelling are proportional.
+    From `SINGLE` rows on products are in float32, of kernels less their mean, and sums in float64. What is within rounding of
+    zero, as under relabellings that change nothing, is zero.
+    """
+    points = points.float() if len(points) >= SINGLE else points
+    forms = pairs.quadratic_forms(kernels, points, labels.to(points.dtype).T.contiguous())
+    everything, of_x = forms.rows.sum(1, keepdim=True), forms.rows @ labels.double().T
+    xx = forms.values
     xy, yy = of_x - xx, everything - 2 * of_x + xx
     n = labels.sum(1).double()
-    m = len(points) - n
+    m, size = len(points) - n, len(points)
     if unbiased:
-        return xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
-    diagonal = k.diagonal(points).double()
-    own = labels.double() @ diagonal
-    return (xx + own) / n**2 + (yy + diagonal.sum() - own) / m**2 - 2 * xy / (n * m)
+        made = xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
+    else:
+        diagonal = torch.stack([k.diagonal(points).double() for k in kernels]) - forms.constants[:, None]
+        own = diagonal @ labels.double().T
+        made = (xx + own) / n**2 + (yy + diagonal.sum(1, keepdim=True) - own) / m**2 - 2 * xy / (n * m)
+    scale = (forms.squares / size**3).sqrt() * torch.finfo(points.dtype).eps
+    rounding = 16 * (scale + forms.constants.abs() * torch.finfo(torch.float64).eps)[:, None]
+    centred = forms.squares - 2 * forms.rows.square().sum(1) / max(size - 2, 1)
+    centred = centred + everything[:, 0].square() / max((size - 1) * (size - 2), 1)
+    return made.masked_fill(made.abs() <= rounding, 0.0), centred.clamp(min=0) / (size * (size - 1))
 
 
 def _own_centred_squares(x: Measure, rows: Tensor, squares: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch.autograd import Function
 from divkit.pairs.forms import PairFunction
 from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 
-__all__ = ["Sums", "quadratic_forms", "self_sums", "self_total", "sums", "total"]
+__all__ = ["Forms", "Sums", "quadratic_forms", "self_sums", "self_total", "sums", "total"]
 
 
 class Sums(NamedTuple):
@@ -43,27 +44,52 @@ def self_total(k: PairFunction, x: Tensor, w: Tensor) -> Tensor:
     return _SelfTotal.apply(k, x, w)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def quadratic_forms(k: PairFunction, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """Σ_{i≠j} s_ib k(xᵢ, xⱼ) s_jb for each column b of s (n, B), and the row sums Σ_{j≠i} k(xᵢ, xⱼ), in float64.
+class Forms(NamedTuple):
+    """What one sweep over the pairs i ≠ j yields for each of K kernels, each less a constant of its own, in float64."""
 
-    One matrix product a tile serves all columns; memory beyond `s` is a block of rows.
+    values: Tensor  # (K, B) Σ_{i≠j} s_ib (k(xᵢ, xⱼ) − c) s_jb
+    rows: Tensor  # (K, N) Σ_{j≠i} (k(xᵢ, xⱼ) − c)
+    squares: Tensor  # (K,) Σ_{i≠j} (k(xᵢ, xⱼ) − c)²
+    constants: Tensor  # (K,) c, near the mean: sums of what is left lose no digits to it
+
+
+def quadratic_forms(kernels: Sequence[PairFunction], x: Tensor, s: Tensor) -> Forms:
+    """Quadratic forms of kernels of one form in each column of s (N, B).
+
+    Distances are found once for all kernels, each pair of blocks once, and one matrix product a tile serves all columns; memory
+    beyond `s` is a block of rows for each kernel.
     """
-    values = torch.zeros(s.shape[1], dtype=torch.float64, device=x.device)
-    rows = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for a, i in enumerate(blocks(len(x))):
-        block = torch.zeros(i.stop - i.start, s.shape[1], dtype=s.dtype, device=x.device)
-        for j in blocks(len(x))[a:]:
-            tile = k.evaluate(x[i], x[j])
-            if i == j:
-                tile.fill_diagonal_(0.0)
-                rows[i] += tile.sum(1, dtype=torch.float64)
-                block.addmm_(tile, s[j])
-            else:
-                rows[i] += tile.sum(1, dtype=torch.float64)
-                rows[j] += tile.sum(0, dtype=torch.float64)
-                block.addmm_(tile, s[j], alpha=2.0)
-        values += (block * s[i]).sum(0, dtype=torch.float64)
-    return values, rows
+    count, tiles, width = len(kernels), _halves(len(x)), s.shape[1]
+    values, squares = x.new_zeros(count, width, dtype=torch.float64), x.new_zeros(count, dtype=torch.float64)
+    rows = x.new_zeros(count, len(x), dtype=torch.float64)
+    first = kernels[0].form.tile(x[tiles[0]], x[tiles[0]])
+    constants = [float(k.value(first.clone()).double().mean()) for k in kernels]
+    for a, i in enumerate(tiles):
+        block = x.new_zeros(count, i.stop - i.start, width)
+        for j in tiles[a:]:
+            distances = kernels[0].form.tile(x[i], x[j])
+            for r, k in enumerate(kernels):
+                tile = k.value(distances if r == count - 1 else distances.clone()).sub_(constants[r])
+                if i == j:
+                    tile.fill_diagonal_(0.0)
+                else:
+                    rows[r, j] += tile.sum(0, dtype=torch.float64)
+                rows[r, i] += tile.sum(1, dtype=torch.float64)
+                block[r].addmm_(tile, s[j], alpha=1 if i == j else 2)
+                squares[r] += (1 if i == j else 2) * tile.square_().sum(dtype=torch.float64)
+        for r in range(count):
+            values[r] += block[r].mul_(s[i]).sum(0, dtype=torch.float64)
+    return Forms(values, rows, squares, torch.tensor(constants, dtype=torch.float64, device=x.device))
+
+
+def _halves(n: int) -> list[slice]:
+    """Blocks of half the usual rows: less of the diagonal ones is computed twice."""
+    halves = [-(-(block.stop - block.start) // 2) for block in blocks(n)]
+    return [
+        slice(cut, min(cut + half, block.stop))
+        for block, half in zip(blocks(n), halves)
+        for cut in range(block.start, block.stop, half)
+    ]
 
 
 def _sweep(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,9 @@
-"""Tests of P = Q by a divergence."""
+"""Tests of P = Q, and of which of two is closer."""
 
-from divkit.testing.permutation import TestResult, test
+from divkit.testing.adaptive import Adaptive
+from divkit.testing.classifier import ClassifierTest
+from divkit.testing.door import test
+from divkit.testing.relative import Closer, closer
+from divkit.testing.result import TestResult
 
-__all__ = ["TestResult", "test"]
+__all__ = ["Adaptive", "ClassifierTest", "Closer", "TestResult", "closer", "test"]

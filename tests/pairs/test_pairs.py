@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from divkit import Measure, pairs
-from divkit.kernel.kernels import Gaussian, NegativeDistance, Polynomial
+from divkit.kernel.kernels import Gaussian, Laplace, NegativeDistance, Polynomial
 from divkit.pairs import block_size
 from divkit.transport import Power
 
@@ -74,9 +74,11 @@ def test_quadratic_forms() -> None:
     s = torch.rand(23, 4).double()
     own = dense(Gaussian(0.9), x, x).detach()
     own -= torch.diag(own.diagonal())
-    values, rows = pairs.quadratic_forms(Gaussian(0.9), x.detach(), s)
-    assert torch.allclose(values, torch.einsum("ib,ij,jb->b", s, own, s))
-    assert torch.allclose(rows, own.sum(1))
+    forms = pairs.quadratic_forms((Laplace(0.4), Gaussian(0.9)), x.detach(), s)
+    own -= forms.constants[1] * (1 - torch.eye(23))
+    assert torch.allclose(forms.values[1], torch.einsum("ib,ij,jb->b", s, own, s))
+    assert torch.allclose(forms.rows[1], own.sum(1))
+    assert torch.allclose(forms.squares[1], own.square().sum())
 
 
 @pytest.mark.usefixtures("blocks")

@@ -1,0 +1,116 @@
+"""The call that most users need: a name or an object, two samples, a p-value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from divkit import registry
+from divkit.divergence import Divergence
+from divkit.measure import Measure, pair
+from divkit.testing.adaptive import Adaptive
+from divkit.testing.classifier import ClassifierTest
+from divkit.testing.labels import Relabelling
+from divkit.testing.permutation import Draws, Statistic, permutation_test
+from divkit.testing.result import TestResult
+
+__all__ = ["test"]
+
+OWN: dict[str, Callable[[], Adaptive | ClassifierTest]] = {"adaptive": Adaptive, "c2st": ClassifierTest}
+
+
+def test(
+    divergence: str | Divergence | Adaptive | ClassifierTest,
+    x: Any,
+    y: Any,
+    *,
+    permutations: int = 999,
+    seed: int = 0,
+    groups_x: Any = None,
+    groups_y: Any = None,
+    wild: bool = False,
+    enough: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> TestResult:
+    r"""Test P = Q by relabelling the pooled sample.
+
+    .. math:: p = \frac{1 + \#\{b : T_b \ge T - \tau\}}{1 + B}
+
+    over B random relabellings, or over all others where there are no more than that; τ allows for rounding. Under P = Q the
+    p-value is at most α with probability at most α. Source: Phipson and Smyth (2010); Hemerik and Goeman (2018).
+
+    Parameters
+    ----------
+    divergence : str, Divergence, Adaptive or ClassifierTest
+        Any divergence; ``"adaptive"`` for many kernels at once, see `divkit.testing.Adaptive`; ``"c2st"`` for a classifier, see
+        `divkit.testing.ClassifierTest`.
+    x, y : Measure or array-like (n, *event), (m, *event)
+        Without weights: weighted rows are not exchangeable.
+    permutations : int
+    seed : int
+    groups_x, groups_y : array-like (n,), (m,), optional
+        Labels of rows that depend on each other. Groups within one sample change places as a whole; rows of a group that both
+        samples share, such as a pair, change places within it.
+    wild : bool
+        Let row i of x change places with row i of y only, n = m: the wild bootstrap with random signs, and where the rows are
+        paired the test that they need.
+    enough : int, optional
+        Stop once so many relabelled values are as large as the observed one, at draw L say: then p = enough/L, which is as
+        valid (Besag and Clifford, 1991).
+    progress : callable, optional
+        Called with the number of relabellings done since its last call.
+
+    Raises
+    ------
+    ValueError
+        For weights, fewer than two samples on a side, labels that cannot change places, and a divergence that is NaN under some
+        relabelling.
+
+    Warns
+    -----
+    UserWarning
+        Where the sizes or `permutations` admit no p-value below 0.05.
+
+    Examples
+    --------
+    >>> import torch, divkit as dk
+    >>> x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    >>> dk.test("energy", x, x + 1.0).pvalue
+    0.001
+    """
+    draws = Draws(permutations, seed, enough, progress)
+    name, made = _named(divergence)
+    p, q = pair(x, y, groups_x=groups_x, groups_y=groups_y)
+    for label, measure in (("x", p), ("y", q)):
+        _require(label, measure)
+    made.require(p, q)
+    among = _within_pairs(p, q) if wild else Relabelling.of(p, q)
+    if isinstance(made, ClassifierTest):
+        return made.run(p, q, among, draws)
+    return permutation_test(name, made, p, q, among, draws)
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # it is not pytest's, where a test file imports it
+
+
+def _named(divergence: Any) -> tuple[str, Statistic | ClassifierTest]:
+    if isinstance(divergence, Adaptive | ClassifierTest):
+        return divergence.name, divergence
+    if isinstance(divergence, str) and divergence in OWN:
+        return divergence, OWN[divergence]()
+    return cast(tuple[str, Statistic], registry.named(divergence))
+
+
+def _require(label: str, measure: Measure) -> None:
+    if not measure.uniform:
+        raise ValueError(f"{label} has weights: weighted rows are not exchangeable, as the test needs them. Resample.")
+    if measure.n < 2:
+        raise ValueError(f"Found array with {measure.n} sample(s) while a minimum of 2 is required: {label} for a test.")
+
+
+def _within_pairs(x: Measure, y: Measure) -> Relabelling:
+    if x.n != y.n:
+        raise ValueError(f"wild=True pairs row i of x with row i of y; x has {x.n} rows and y {y.n}. Leave it out.")
+    if x.groups is not None or y.groups is not None:
+        raise ValueError("wild=True makes a group of row i of x and row i of y; groups_x and groups_y must be None.")
+    return Relabelling.pairs(x.n)
