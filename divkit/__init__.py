@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from divkit.kernel import kernels
     from divkit.measure import Measure, PrecisionWarning
     from divkit.registry import get, names, register
-    from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Status, Terms
+    from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Status, Terms, UnreliableEstimate
     from divkit.testing import Closer, TestResult, closer, test
     from divkit.truths import exact
 
@@ -40,6 +40,7 @@ __all__ = [
     "Status",
     "Terms",
     "TestResult",
+    "UnreliableEstimate",
     "closer",
     "compare",
     "estimate",
@@ -71,6 +72,7 @@ _HOME = {
     "Solution": "results",
     "Status": "results",
     "Terms": "results",
+    "UnreliableEstimate": "results",
     "TestResult": "testing",
     "closer": "testing",
     "compare": "comparison",

@@ -14,11 +14,16 @@ import torch
 from torch import Tensor
 
 from divkit.measure import Measure, pair
-from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms
+from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms, UnreliableEstimate
 
 __all__ = ["Divergence"]
 
 RESCALE = "divide the data by a constant first"
+CAUTIONS = {
+    "saturated": SaturatedBound,
+    "unreliable": UnreliableEstimate,
+    "disagreement": UnreliableEstimate,
+}  # notes that warn
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,8 @@ class Divergence(ABC):
             Where the inner problem was not solved.
         SaturatedBound
             Where a bound is as large as samples of this size can make it.
+        UnreliableEstimate
+            Where the samples say that value or standard error cannot be trusted.
         """
         p, q = pair(x, y)
         self.require(p, q)
@@ -136,8 +143,9 @@ class Divergence(ABC):
             )
         elif not (math.isfinite(made.value) and not math.isinf(made.stderr)):
             raise ValueError(f"the value of these samples is {made.value} ± {made.stderr}: it overflows; {RESCALE}.")
-        if "saturated" in made.notes:
-            warnings.warn(f"{made.name}: {made.notes['saturated']}", SaturatedBound, stacklevel=2)
+        for note, category in CAUTIONS.items():
+            if note in made.notes:
+                warnings.warn(f"{made.name}: {made.notes[note]}", category, stacklevel=2)
         return made
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, NamedTuple
@@ -17,7 +17,9 @@ from torch import Tensor
 from divkit.checks import at_least, between
 from divkit.measure import Measure, grouped
 
-__all__ = ["Bias", "ConvergenceWarning", "Estimate", "SaturatedBound", "Solution", "Status", "Terms"]
+__all__ = ["Bias", "ConvergenceWarning", "Estimate", "SaturatedBound", "Solution", "Status", "Terms", "UnreliableEstimate"]
+
+ONE_SIDED = 0.95  # level of the lower confidence bound in the notes
 
 
 ROUNDING = 1e-12  # of an effective number
@@ -29,6 +31,10 @@ class ConvergenceWarning(UserWarning):
 
 class SaturatedBound(UserWarning):
     """A variational bound is as large as samples of this size can make it: the divergence may be far above."""
+
+
+class UnreliableEstimate(UserWarning):
+    """The samples themselves say that value or standard error cannot be trusted: a heavy tail, two readings that disagree."""
 
 
 class Status(Enum):
@@ -80,6 +86,38 @@ class Terms(NamedTuple):
     def value(self, x: Measure, y: Measure) -> Tensor:
         """The weighted sum, differentiable."""
         return x.mean(self.x) + y.mean(self.y)
+
+    @classmethod
+    def of_means(
+        cls,
+        functional: Callable[[Tensor, Tensor], Tensor],
+        x: tuple[Measure, Tensor],
+        y: tuple[Measure, Tensor],
+        notes: Mapping[str, Any] | None = None,
+    ) -> Terms:
+        r"""The terms of a nonlinear functional φ(E_P g, E_Q h) of means, linearised at the sample's own means.
+
+        :math:`a_i = \varphi - \partial\varphi \cdot (\bar g, \bar h) + \partial_1 \varphi \cdot g_i` and
+        :math:`b_j = \partial_2 \varphi \cdot h_j` with the derivatives held fixed: their weighted sum is φ, its gradient in
+        points and weights that of φ, their variance that of the delta method.
+
+        Parameters
+        ----------
+        functional : callable
+            Of the means, (k,) and (l,) in float64, to a scalar.
+        x, y : tuple
+            A measure and what is averaged over it, (n, k) and (m, l).
+        notes : mapping, optional
+        """
+        (p, g), (q, h) = x, y
+        g, h = g.double(), h.double()
+        means = [p.mean(g).detach().requires_grad_(), q.mean(h).detach().requires_grad_()]
+        with torch.enable_grad():
+            value = functional(means[0], means[1])
+            slopes = torch.autograd.grad(value, means, allow_unused=True)
+        at, to = (torch.zeros_like(mean) if slope is None else slope for mean, slope in zip(means, slopes))
+        rest = value.detach() - at @ means[0].detach() - to @ means[1].detach()
+        return cls(rest + g @ at, h @ to, notes=notes or {})
 
 
 @dataclass(frozen=True)
@@ -140,13 +178,16 @@ class Estimate:
         second = terms.second_order if grouped(x, y) is None else terms.second_order * _design(scores)
         stderr = _stderr(_first_order(scores), second, terms.noise)
         notes = dict(terms.notes)
+        value = float(terms.value(x, y))
+        if bias is Bias.BELOW and not math.isnan(stderr):
+            notes["lower_confidence"] = value - float(ndtri(ONE_SIDED)) * stderr
         if not math.isclose(x.mass, y.mass, rel_tol=1e-5):  # float32 weights are off by so much
             notes["mass"] = f"the weights sum to {x.mass:g} and {y.mass:g}; both were normalised to one"
         if math.isnan(stderr):
             notes["stderr"] = "no standard error from 1 sample with weight; a minimum of 2 on each side is required"
         return cls(
             name=name,
-            value=float(terms.value(x, y)),
+            value=value,
             stderr=stderr,
             n=x.n,
             m=y.n,

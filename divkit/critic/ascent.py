@@ -15,7 +15,7 @@ from divkit.critic.networks import parameter_groups
 from divkit.measure import Measure
 from divkit.results import Status, Terms
 
-__all__ = ["Ascent", "ascend", "refresh", "score"]
+__all__ = ["Ascent", "Look", "ascend", "refresh", "score"]
 
 Objective = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y -> the bound that the critic maximises
 
@@ -88,6 +88,8 @@ def ascend(
     seed: int,
 ) -> tuple[Status, int]:
     """Train in place and leave the state best on the held-out rows; the start counts, and wins ties."""
+    if not any(True for _ in network.parameters()):
+        return Status.CONVERGED, 0
     generator = torch.Generator(device="cpu").manual_seed(seed)
     x, y = fit
     optimiser = torch.optim.Adam(parameter_groups(network, x.n + y.n), lr=how.rate, fused=True)
@@ -136,14 +138,14 @@ def refresh(network: nn.Module, objective: Objective, x: Measure, y: Measure, ho
     return {str(key): dict(value) for key, value in optimiser.state_dict()["state"].items()}
 
 
-class _Look:
+class Look:
     """The held-out objective: its value, and each row's share for paired comparisons."""
 
     def __init__(self, terms: Terms, p: Measure, q: Measure) -> None:
         self.terms, self.p, self.q = terms, p, q
         self.value = float(terms.value(p, q))
 
-    def gain(self, other: _Look) -> float:
+    def gain(self, other: Look) -> float:
         """The difference to another look in its standard errors; 0 where both are the same."""
         variance = 0.0
         for m, a, b in ((self.p, self.terms.x, other.terms.x), (self.q, self.terms.y, other.terms.y)):
@@ -153,10 +155,10 @@ class _Look:
 
 
 @torch.no_grad()
-def _look(network: nn.Module, objective: Objective, held: tuple[Measure, Measure]) -> _Look:
+def _look(network: nn.Module, objective: Objective, held: tuple[Measure, Measure]) -> Look:
     network.eval()
     p, q = held
-    return _Look(objective(score(network, p), score(network, q), p, q), p, q)
+    return Look(objective(score(network, p), score(network, q), p, q), p, q)
 
 
 def _batch(m: Measure, size: int, generator: torch.Generator) -> Measure:

@@ -12,13 +12,15 @@ from torch import Size, Tensor, nn
 
 from divkit.measure import Measure
 
-__all__ = ["Factory", "LogitNetwork", "build", "mlp", "parameter_groups"]
+__all__ = ["Factory", "LogitNetwork", "build", "is_image", "mlp", "parameter_groups"]
 
 Factory = Callable[..., nn.Module]  # (*event_shapes) -> module; module(*parts) -> (n,) or (n, 1)
 
 REACH = 5.0  # squares and the residual network stop growing at so many standard deviations: extrapolated, they ruin bounds
 RIDGE = 3.0  # rows' worth of evidence against a unit weight of the residual's last layer
 PRIOR = 5.0  # standard deviation of the normal prior on logistic coefficients of standardised features
+TIGHTER = (0.5, 0.05)  # priors tried where rows are fewer than twenty a coefficient
+SMALLEST = 8  # height and width of what is treated as an image
 _init_lock = threading.Lock()
 
 
@@ -30,22 +32,26 @@ class LogitNetwork(nn.Module):
     *event_shapes : Size
         Of the parts of a point; they are flattened and concatenated.
     hidden : int
-        Width of the two hidden layers. The last layer starts at zero, so that training starts at the logistic regression.
+        Width of the two hidden layers, after two convolutions where a point is one image. The last layer starts at zero, so
+        that training starts at the logistic regression.
+    degree : int
+        1 for the linear part alone, 2 for both, where there are at most 30 columns.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, *event_shapes: Size, hidden: int = 32) -> None:
+    def __init__(self, *event_shapes: Size, hidden: int = 32, degree: int = 2) -> None:
         super().__init__()
         d = sum(shape.numel() for shape in event_shapes)
         self.register_buffer("mean", torch.zeros(d))
         self.register_buffer("scale", torch.ones(d))
-        self.quadratic = d <= 30  # above, squares outnumber what usual samples can fit
+        self.quadratic = degree > 1 and d <= 30  # above, squares outnumber what usual samples can fit
         self.theta = nn.Parameter(torch.zeros(1 + d + (d * (d + 1) // 2 if self.quadratic else 0)))
         last = nn.Linear(hidden, 1, bias=False)
         nn.init.zeros_(last.weight)
-        self.residual = nn.Sequential(nn.Linear(d, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), last)
+        body = _convolutions(event_shapes[0], hidden) if is_image(event_shapes) else [nn.Linear(d, hidden)]
+        self.residual = nn.Sequential(*body, nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), last)
 
     def forward(self, *parts: Tensor) -> Tensor:
         z = (torch.cat([part.flatten(1) for part in parts], 1) - self.mean) / self.scale
@@ -84,16 +90,24 @@ class LogitNetwork(nn.Module):
         self.standardise(*fit)
         d = len(self.mean)
         (fx, fy), (hx, hy) = ([self._features((m.flat - self.mean) / self.scale).double() for m in ms] for ms in (fit, held))
-        linear = _logistic(fx[:, : 1 + d], fy[:, : 1 + d], *fit)
-        best = torch.zeros_like(self.theta, dtype=torch.float64)
-        best[: 1 + d] = linear
-        if self.quadratic and 20 * len(best) <= fx.shape[0] + fy.shape[0]:
-            full = _logistic(fx, fy, *fit)
-            gain_x = nn.functional.softplus(-(hx @ best)) - nn.functional.softplus(-(hx @ full))
-            gain_y = nn.functional.softplus(hy @ best) - nn.functional.softplus(hy @ full)
-            gain = float(held[0].mean(gain_x) + held[1].mean(gain_y))
+        rows, best = fx.shape[0] + fy.shape[0], torch.zeros_like(self.theta, dtype=torch.float64)
+        best[: 1 + d] = _logistic(fx[:, : 1 + d], fy[:, : 1 + d], *fit)
+
+        def gain(other: Tensor) -> float:
+            """Of another's logistic loss over that of the best, on held-out rows, in standard errors."""
+            gain_x = nn.functional.softplus(-(hx @ best)) - nn.functional.softplus(-(hx @ other))
+            gain_y = nn.functional.softplus(hy @ best) - nn.functional.softplus(hy @ other)
             error = float(gain_x.var() / len(gain_x) + gain_y.var() / len(gain_y)) ** 0.5
-            best = full if gain > error else best
+            total = float(held[0].mean(gain_x) + held[1].mean(gain_y))
+            return total / error if error > 0 else 0.0
+
+        for prior in TIGHTER if 20 * d > rows else ():
+            shrunk = torch.zeros_like(best)
+            shrunk[: 1 + d] = _logistic(fx[:, : 1 + d], fy[:, : 1 + d], *fit, prior)
+            best = shrunk if gain(shrunk) > 0 else best
+        if self.quadratic and 20 * len(best) <= rows:
+            full = _logistic(fx, fy, *fit)
+            best = full if gain(full) > 1 else best
         self.theta.copy_(best)
 
 
@@ -157,12 +171,28 @@ def build(factory: Factory, x: Measure, seed: int) -> nn.Module:
     return network
 
 
-def _logistic(fx: Tensor, fy: Tensor, x: Measure, y: Measure) -> Tensor:
+def is_image(event_shapes: tuple[Size, ...]) -> bool:
+    """Whether a point is one array of (channels,) height and width, large enough for convolutions."""
+    return len(event_shapes) == 1 and len(event_shapes[0]) in (2, 3) and min(event_shapes[0][-2:]) >= SMALLEST
+
+
+def _convolutions(shape: Size, hidden: int) -> list[nn.Module]:
+    """From flattened images to `hidden` numbers by two strided convolutions."""
+    channels, height, width = (1, *shape) if len(shape) == 2 else shape
+    size = hidden * ((height + 3) // 4) * ((width + 3) // 4)
+    return [
+        nn.Unflatten(1, (channels, height, width)),
+        *(nn.Conv2d(channels, hidden // 2, 3, 2, 1), nn.SiLU(), nn.Conv2d(hidden // 2, hidden, 3, 2, 1), nn.SiLU()),
+        *(nn.Flatten(), nn.Linear(size, hidden)),
+    ]
+
+
+def _logistic(fx: Tensor, fy: Tensor, x: Measure, y: Measure, prior: float = PRIOR) -> Tensor:
     """Coefficients of a weighted logistic regression, each side with total weight one, by Newton's method."""
     features = torch.cat([fx, fy])
     weights = torch.cat([x.weights, y.weights]).double() * (len(features) / 2)
     sign = torch.cat([torch.ones(len(fx)), -torch.ones(len(fy))]).to(features)
-    penalty = torch.full((features.shape[1],), PRIOR**-2, dtype=features.dtype, device=features.device)
+    penalty = torch.full((features.shape[1],), prior**-2, dtype=features.dtype, device=features.device)
     theta = features.new_zeros(features.shape[1])
     objective = float("inf")
     for _ in range(30):

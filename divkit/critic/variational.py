@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from divkit.critic.ascent import Ascent, ascend, refresh, score
+from divkit.critic.ascent import Ascent, Look, ascend, refresh, score
+from divkit.critic.choice import Choice, factories
 from divkit.critic.networks import Factory, LogitNetwork, build
 from divkit.divergence import Divergence
 from divkit.measure import Measure
@@ -21,6 +22,8 @@ from divkit.results import Bias, Solution, Status, Terms
 
 __all__ = ["Calibration", "Dual", "TrainingDiverged", "Variational"]
 
+BETTER = 1.0  # standard errors on the inner split by which a later critic must beat an earlier, simpler one
+LEVEL = 0.95  # of the finite-sample lower bound
 LEAST = 10  # rows on each side for a test: five train the critic, five judge it
 
 Scores = Callable[[Measure], Tensor]
@@ -71,6 +74,15 @@ class Dual(ABC):
         """Improve a trained critic's scores from the rows it was trained with."""
         return Calibration()
 
+    def spans(self, dtype: torch.dtype, x: Measure, y: Measure) -> tuple[float, float]:
+        """Lengths of the ranges of both vectors of `terms`, whatever the scores: finite ones give a finite-sample bound."""
+        return math.inf, math.inf
+
+    @property
+    def least(self) -> float:
+        """The smallest value of the divergence."""
+        return 0.0
+
 
 @dataclass(frozen=True)
 class Variational(Divergence):
@@ -83,15 +95,16 @@ class Variational(Divergence):
     Parameters
     ----------
     dual : Dual
-    critic : callable
-        From the event shapes of a point's parts to an `nn.Module` that returns one number per point.
+    critic : callable or Choice
+        From the event shapes of a point's parts to an `nn.Module` that returns one number per point; of a `Choice` the best on
+        an inner split.
     ascent : Ascent
     """
 
     quadratic: ClassVar[bool] = False
 
     dual: Dual
-    critic: Factory = LogitNetwork
+    critic: Factory | Choice = LogitNetwork
     ascent: Ascent = Ascent()
 
     @property
@@ -109,28 +122,40 @@ class Variational(Divergence):
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         generator = torch.Generator().manual_seed(self.ascent.seed)
         folds = _folds(x, self.ascent.folds, generator), _folds(y, self.ascent.folds, generator)
-        critics, calibrations, statuses, steps = [], [], [], 0
+        return self.crossfit(x, y, folds, generator)
+
+    def crossfit(self, x: Measure, y: Measure, folds: tuple[Tensor, Tensor], generator: torch.Generator) -> Solution:
+        """Train a critic without each fold, given every row's fold: (n,) and (m,), long."""
+        trained = []
         for k in range(self.ascent.folds):
             other_x, other_y = (m.take((fold != k).nonzero()[:, 0]) for m, fold in zip((x, y), folds))
-            network, calibration, status, taken = self._train(other_x, other_y, self.ascent.seed + k, generator)
-            critics.append({key: value.clone() for key, value in network.state_dict().items()})
-            calibrations.append(calibration[:4])
-            statuses.append(status)
-            steps += taken
+            trained.append(self._train(other_x, other_y, self.ascent.seed + k, generator))
+        statuses = [critic.status for critic in trained]
+        state = {
+            "critics": [{key: value.clone() for key, value in critic.network.state_dict().items()} for critic in trained],
+            "choice": [critic.choice for critic in trained],
+            "calibration": torch.tensor([critic.calibration[:4] for critic in trained], dtype=torch.float64),
+            "fold_x": folds[0],
+            "fold_y": folds[1],
+        }
         worst = max(statuses, key=list(Status).index)
         unsolved = sum(status is not Status.CONVERGED for status in statuses) / len(statuses)
-        table = torch.tensor(calibrations, dtype=torch.float64)
-        return Solution(
-            {"critics": critics, "calibration": table, "fold_x": folds[0], "fold_y": folds[1]}, worst, steps, unsolved
-        )
+        return Solution(state, worst, sum(critic.steps for critic in trained), unsolved)
 
-    def _train(
-        self, x: Measure, y: Measure, seed: int, generator: torch.Generator
-    ) -> tuple[nn.Module, Calibration, Status, int]:
-        """One critic from all of these rows: early stopped and calibrated on an inner split."""
+    def _train(self, x: Measure, y: Measure, seed: int, generator: torch.Generator) -> _Trained:
+        """One critic from all of these rows: early stopped, calibrated and, of several, chosen on an inner split."""
         (fit_x, held_x), (fit_y, held_y) = (_split(m, self.ascent.held, generator) for m in (x, y))
         fit, held = (fit_x, fit_y), (held_x, held_y)
-        network = build(self.critic, x, seed)
+        best: _Trained | None = None
+        for choice in range(len(factories(self.critic))):
+            found = self._trained(choice, fit, held, seed)
+            if best is None or found.look.gain(best.look) > BETTER:
+                best = found
+        assert best is not None  # a Choice has at least one
+        return best
+
+    def _trained(self, choice: int, fit: Sides, held: Sides, seed: int) -> _Trained:
+        network = build(factories(self.critic)[choice], fit[0], seed)
         if isinstance(network, LogitNetwork):
             network.start(fit, held)
             embedded = [(network.embed(p), network.embed(q)) for p, q in (fit, held)]
@@ -141,12 +166,16 @@ class Variational(Divergence):
             warnings.warn(f"{self.name}: a critic's objective became infinite or NaN.", TrainingDiverged, stacklevel=2)
         with torch.no_grad():
             calibration = self.dual.calibrate(lambda m: score(network, m), fit, held)
+            s, t = (calibration(score(network, m)) for m in held)
+            look = Look(self.dual.ascend(s, t, *held), *held)
         if status is Status.CONVERGED and not calibration.settled:
             status = Status.STALLED
-        return network, calibration, status, steps
+        return _Trained(network, calibration, choice, status, steps, look)
 
     def advance(self, x: Measure, y: Measure, solution: Solution | None) -> Solution:
         """Improve one critic on this batch by a few warm steps, without folds."""
+        if isinstance(self.critic, Choice):
+            raise ValueError("a training loop's batches cannot choose a critic; give one of them, not a Choice.")
         network = build(self.critic, x, self.ascent.seed)
         if solution is not None and len(solution.state["critics"]) == 1:
             network.load_state_dict(solution.state["critics"][0])
@@ -157,7 +186,7 @@ class Variational(Divergence):
         critic = {key: value.detach().clone() for key, value in network.state_dict().items()}
         calibration = torch.tensor([Calibration()[:4]], dtype=torch.float64)
         steps = self.ascent.warm + (0 if solution is None else solution.steps)
-        return Solution({"critics": [critic], "calibration": calibration, "moments": moments}, steps=steps)
+        return Solution({"critics": [critic], "choice": [0], "calibration": calibration, "moments": moments}, steps=steps)
 
     def scores(self, m: Measure, solution: Solution, side: str) -> Tensor:  # -> (n,)
         """Calibrated scores, each row's by the critic that did not see it; `side` is x or y."""
@@ -170,7 +199,14 @@ class Variational(Divergence):
         return out
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        return self.dual.terms(self.scores(x, solution, "x"), self.scores(y, solution, "y"), x, y)
+        s, t = self.scores(x, solution, "x"), self.scores(y, solution, "y")
+        made = self.dual.terms(s, t, x, y)
+        spans = self.dual.spans(s.dtype, x, y)
+        if not (x.uniform and y.uniform and all(map(math.isfinite, spans))):
+            return made
+        parts = [(made.x, solution.state.get("fold_x")), (made.y, solution.state.get("fold_y"))]
+        least = max(sum(_bernstein(*part, span) for part, span in zip(parts, spans)), self.dual.least)
+        return made._replace(notes={**made.notes, "lower_finite_sample": least})
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         return self.dual.descend(self.scores(x, solution, "x"), self.scores(y, solution, "y"), x, y)
@@ -192,7 +228,7 @@ class Variational(Divergence):
                 )
             train[rows[torch.randperm(len(rows), generator=generator)[: len(rows) // 2]]] = True
         x, y = (pooled.take((train & side).nonzero()[:, 0].to(pooled.device)) for side in (observed, ~observed))
-        network, calibration, _, _ = self._train(x, y, self.ascent.seed, generator)
+        network, calibration = self._train(x, y, self.ascent.seed, generator)[:2]
         rest, kept = pooled.take((~train).nonzero()[:, 0].to(pooled.device)), observed[~train]
         results = torch.empty(len(labels), dtype=torch.float64)
         with torch.no_grad():
@@ -207,13 +243,13 @@ class Variational(Divergence):
     def _by_fold(self, m: Measure, solution: Solution, side: str) -> Iterator[tuple[Tensor, Tensor]]:
         state = solution.state
         for k, weights in enumerate(state["critics"]):
-            network = self._network(m, weights)
+            network = self._network(m, weights, state["choice"][k])
             rows = (state[f"fold_{side}"] == k).nonzero()[:, 0] if f"fold_{side}" in state else torch.arange(m.n)
             part = m.take(rows) if f"fold_{side}" in state else m
             yield rows, Calibration(*state["calibration"][k].tolist())(score(network, part))
 
-    def _network(self, m: Measure, weights: dict[str, Tensor]) -> nn.Module:
-        network = build(self.critic, m, self.ascent.seed)
+    def _network(self, m: Measure, weights: dict[str, Tensor], choice: int = 0) -> nn.Module:
+        network = build(factories(self.critic)[choice], m, self.ascent.seed)
         network.load_state_dict(weights)
         for parameter in network.parameters():
             parameter.requires_grad_(False)
@@ -223,9 +259,36 @@ class Variational(Divergence):
     def settings(self) -> dict[str, Any]:
         return {
             "dual": self.dual.name,
-            "critic": getattr(self.critic, "__name__", repr(self.critic)),
+            "critic": " | ".join(getattr(factory, "__name__", repr(factory)) for factory in factories(self.critic)),
             **{f"ascent.{key}": getattr(self.ascent, key) for key in self.ascent.__dataclass_fields__},
         }
+
+
+class _Trained(NamedTuple):
+    network: nn.Module
+    calibration: Calibration
+    choice: int
+    status: Status
+    steps: int
+    look: Look  # at the held-out rows
+
+
+@torch.no_grad()
+def _bernstein(values: Tensor, folds: Tensor | None, span: float) -> float:
+    """A lower bound of the folds' mean expectation that holds at any sample size, each side with half of 1 − LEVEL.
+
+    Maurer and Pontil's (2009) empirical Bernstein bound in every fold, whose critic saw none of it; folds share the rest.
+    """
+    parts = [values] if folds is None else [values[folds == k] for k in range(int(folds.max()) + 1)]
+    doubt = math.log(2 * 2 * len(parts) / (1 - LEVEL))
+    bounds = [
+        float(part.double().mean() - (2 * part.double().var() * doubt / len(part)).sqrt())
+        - 7 * span * doubt / (3 * len(part) - 3)
+        for part in parts
+        if len(part) > 1
+    ]
+    shares = [len(part) / len(values) for part in parts if len(part) > 1]
+    return sum(share * bound for share, bound in zip(shares, bounds)) if len(bounds) == len(parts) else -math.inf
 
 
 def _folds(m: Measure, count: int, generator: torch.Generator) -> Tensor:  # -> (n,) long

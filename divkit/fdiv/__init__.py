@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import Signature, signature
 
-from divkit.critic import Ascent, Variational
+from divkit.critic import Ascent, Dual, Variational
 from divkit.fdiv.bounds import Bound
+from divkit.fdiv.functionals import ConjugateRenyi, DonskerVaradhan, HammersleyChapmanRobbins, Renyi
 from divkit.fdiv.neighbours import NearestNeighbourKL
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import (
@@ -47,8 +49,12 @@ __all__ = [
     "TABLE",
     "TV",
     "Bound",
+    "ConjugateRenyi",
+    "DonskerVaradhan",
     "FDivergence",
+    "HammersleyChapmanRobbins",
     "NearestNeighbourKL",
+    "Renyi",
     "alpha",
     "from_generator",
     "perspective",
@@ -58,30 +64,36 @@ __all__ = [
 ]
 
 
-def _bound(record: FDivergence) -> Callable[..., Variational]:
-    def factory(seed: int = 0, folds: int = 5, steps: int = 4000) -> Variational:
-        return Variational(Bound(record), ascent=Ascent(seed=seed, folds=folds, steps=steps))
+def _variational(make: Callable[..., Dual], like: Callable[..., object] | None = None) -> Callable[..., Variational]:
+    """A factory of estimators by the dual that is made; its fields, and those that are said, are those of `like`."""
 
-    return factory
-
-
-def _made(maker: Callable[..., FDivergence]) -> Callable[..., Variational]:
     def factory(seed: int = 0, folds: int = 5, steps: int = 4000, **parameter: float) -> Variational:
-        return _bound(maker(**parameter))(seed, folds, steps)
+        return Variational(make(**parameter), ascent=Ascent(seed=seed, folds=folds, steps=steps))
 
     *own, _ = signature(factory).parameters.values()
-    own = [*signature(maker).parameters.values(), *own]
+    own = [*(signature(like).parameters.values() if like else ()), *own]
     factory.__signature__ = Signature([p.replace(kind=p.KEYWORD_ONLY) for p in own])  # type: ignore[attr-defined]
     return factory
 
 
+def _bound(maker: Callable[..., FDivergence]) -> Callable[..., Dual]:
+    return lambda **parameter: Bound(maker(**parameter))
+
+
+def _renyi(order: float) -> Renyi:
+    return Renyi(order)
+
+
 for _name, _record in TABLE.items():
-    register(_name, _bound(_record))
+    register(_name, _variational(partial(Bound, _record)))
 for _name, _maker in {
     "alpha": alpha,
     "weighted-js": weighted_js,
     "skew-kl": skew_kl,
     "relative-pearson": relative_pearson,
 }.items():
-    register(_name, _made(_maker))
+    register(_name, _variational(_bound(_maker), _maker))
+register("kl-dv", _variational(DonskerVaradhan))
+register("renyi", _variational(_renyi, _renyi))
+register("pearson-hcr", _variational(HammersleyChapmanRobbins))
 register("kl-knn", NearestNeighbourKL)

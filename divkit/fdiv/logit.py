@@ -1,0 +1,119 @@
+"""What all duals of a logit share: the logistic ascent, the calibration, the largest logit that samples can witness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+
+import torch
+from torch import Tensor
+
+from divkit.critic.variational import Calibration, Dual, Scores, Sides
+from divkit.fdiv.records import FDivergence
+from divkit.fdiv.tails import pareto_index, verdict
+from divkit.measure import Measure
+from divkit.results import Terms
+
+__all__ = ["LogitDual"]
+
+SEEN = 3  # rows of x that must have a larger logit (of y, a smaller one) before a critic's logit is believed
+FAR = 3.3  # standard errors: five folds judge two conditions each, and two errors would fail one run in ten by chance
+FLAT = 0.01  # a mean slope of the logistic bound that counts as zero: on separable samples all rows pull one way
+PRIOR = 0.25  # standard deviation of the normal prior on the calibration's slope − 1 and shift
+APART, NOTABLE = 4.0, 0.1  # two readings disagree beyond so many standard errors and so large a share of the value
+
+
+class LogitDual(Dual):
+    """A dual whose critic is a logit v ≈ log p/q, trained by the bound of the record `train`: equal ones share it."""
+
+    train: FDivergence
+
+    @property
+    def problem(self) -> Hashable:
+        return self.train
+
+    def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+        limit = self.train.limit(s.dtype)
+        pair = self.train.smooth
+        return Terms(pair.a(s.clamp(-limit, limit)), -pair.b(t.clamp(-limit, limit)))
+
+    def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
+        """Slope and shift of the logit by penalised logistic regression on held-out scores.
+
+        Settled where the first-order conditions of the logistic bound, in constant and slope, hold within the error of a mean.
+        The calibrated logit is cut where few of the training rows reach: a critic says nothing of ratios that it has not seen.
+        """
+        (s, t), weights = (scores(m).double().clamp(-50, 50) for m in held), [m.weights.double() for m in held]
+        (slope, shift), settled = platt((s, t), (weights[0], weights[1]), held[0].effective + held[1].effective)
+        seen = [slope * torch.cat([scores(f), scores(h)]).double() + shift for f, h in zip(fit, held)]
+        low, high = reach(seen[0], seen[1])
+        return Calibration(slope, shift, low, high, settled)
+
+    def witnessed(self, x: Measure, y: Measure) -> float:
+        """The largest |logit| that samples of this size can tell from infinity."""
+        return math.log(min(x.effective, y.effective))
+
+
+def reach(s: Tensor, t: Tensor) -> tuple[float, float]:
+    """The smallest and largest logit to be believed: some rows of y lie below, some of x above."""
+    high = float(s.topk(min(SEEN, 1 + len(s) // 50)).values[-1])
+    low = float(t.topk(min(SEEN, 1 + len(t) // 50), largest=False).values[-1])
+    return min(low, 0.0), max(high, 0.0)
+
+
+def platt(scores: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], rows: float) -> tuple[tuple[float, float], bool]:
+    """Slope and shift of scores (n,), (m,) by penalised logistic regression, and whether its conditions hold within noise.
+
+    Each side's `weights` sum to one; together they count as `rows` observations against the prior of slope 1 and shift 0.
+    """
+    v = torch.cat(scores)
+    sign = torch.cat([torch.ones_like(scores[0]), -torch.ones_like(scores[1])])
+    mass = torch.cat(weights) * rows / 2
+    features = torch.stack([v, torch.ones_like(v)], 1)
+    centre = torch.tensor([1.0, 0.0]).to(v)
+    theta = centre.clone()
+    for _ in range(25):
+        p = torch.sigmoid(-sign * (features @ theta))
+        gradient = -features.T @ (mass * sign * p) + (theta - centre) / PRIOR**2
+        hessian = features.T @ ((mass * p * (1 - p))[:, None] * features) + torch.eye(2).to(v) / PRIOR**2
+        step = torch.linalg.solve(hessian, gradient)
+        theta = theta - step * min(1.0, 1.0 / float(step.abs().max().clamp(min=1e-12)))
+        if float(step.abs().max()) < 1e-8:
+            break
+    p = torch.sigmoid(-sign * (features @ theta))
+    residual = mass[:, None] * features * (sign * p)[:, None]
+    settled = bool((residual.sum(0).abs() <= FAR * residual.square().sum(0).sqrt() + FLAT * mass.sum()).all())
+    slope, shift = theta.tolist() if float(theta[0]) > 0 else (1.0, 0.0)
+    return (slope, shift), settled
+
+
+@torch.no_grad()
+def diagnosed(terms: Terms) -> dict[str, float | str]:
+    """Notes on the heavier of the two tails of a bound's terms."""
+    indices = {"x": pareto_index(terms.x), "y": pareto_index(terms.y)}
+    side = max(indices, key=indices.__getitem__)
+    return verdict(indices[side], side)
+
+
+@torch.no_grad()
+def compared(record: FDivergence, s: Tensor, t: Tensor, x: Measure, y: Measure) -> dict[str, float | str]:
+    r"""The plug-in reading :math:`E_P f(e^v)/e^v` (for `kl` :math:`E_P v`) beside the bound, and a note on disagreement.
+
+    What must agree with the bound is the reading over both samples, :math:`E_M f(e^v) q/m` with M their mixture: it differs by
+    :math:`E_Q\, \sigma(v)(a + b) - E_P\, \sigma(-v)(a + b)`, zero where e^v is the density ratio, whatever the supports.
+    """
+    a, b = record.a(s).double(), record.b(s).double()
+    plug_in = float(x.mean(a - b * torch.exp(-s.double())))
+    own = -torch.sigmoid(-s.double()) * (a + b)
+    other = torch.sigmoid(t.double()) * (record.a(t).double() + record.b(t).double())
+    gap = float(x.mean(own) + y.mean(other))
+    variance = sum(float((m.weights.double().square() * (g - m.mean(g)).square()).sum()) for m, g in ((x, own), (y, other)))
+    bound = float(x.mean(a) - y.mean(record.b(t)))
+    notes: dict[str, float | str] = {"plug_in": plug_in}
+    if abs(gap) > APART * math.sqrt(variance) and abs(gap) > NOTABLE * max(abs(bound), abs(bound + gap)):
+        notes["disagreement"] = (
+            f"the same logit read as a density ratio gives {bound + gap:.4g}, the bound {bound:.4g}, "
+            f"{abs(gap) / math.sqrt(max(variance, 1e-300)):.1f} standard errors apart: it is no log density ratio; "
+            f"try another critic, or more rows."
+        )
+    return notes
