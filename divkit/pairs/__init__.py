@@ -1,18 +1,20 @@
 """All pairs in one room: reductions of (n, m) interactions that never hold more than a tile.
 
-Five reductions, each blocked in rows and columns, so that memory is O(n + m) forward and backward:
+Six reductions, each blocked in rows and columns, so that memory is O(n + m) forward and backward:
 
 - `sums`, `self_sums`: Σⱼ k(xᵢ, yⱼ) payloadⱼ, for rows and columns in one sweep (and `total`, the one number, whose gradient
   comes with the forward sweep);
 - `quadratic_forms`: sᵀKs for many vectors s at once;
 - `softmin`: −ε log Σⱼ exp((scoreⱼ − c(xᵢ, yⱼ))/ε);
 - `minimum`: minⱼ c(xᵢ, yⱼ) − scoreⱼ;
-- `nearest`: the k nearest neighbours.
+- `nearest`: the k nearest neighbours;
+- `cheapest`, `violations`: pairs of least and of negative reduced cost c(xᵢ, yⱼ) − uᵢ − vⱼ.
 
 Rows may later live on several processes: callers use only row results for their rows and `Measure.mean` for totals, and every
 sweep takes its columns block by block from `tiles.blocks`.
 """
 
+from divkit.pairs.arcs import Violations, cheapest, violations
 from divkit.pairs.forms import Distance, Form, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
 from divkit.pairs.nearest import minimum, nearest
@@ -26,7 +28,9 @@ __all__ = [
     "Frame",
     "PairFunction",
     "Product",
+    "Violations",
     "block_size",
+    "cheapest",
     "frame",
     "minimum",
     "nearest",
@@ -36,4 +40,5 @@ __all__ = [
     "softmin",
     "sums",
     "total",
+    "violations",
 ]

@@ -14,7 +14,7 @@ __all__ = ["Violations", "cheapest", "violations"]
 
 GROUP = 16  # entries of a tile that share a minimum: one vectorised pass, after which selection costs a sixteenth
 PLACE = GROUP - 1  # the bits of a float32 in which a minimum remembers its place in the group; six digits are left
-PENDING = 16  # blocks whose minima wait before a selection among them
+PENDING = 4  # blocks whose minima wait before a selection among them
 
 
 class Violations(NamedTuple):
@@ -43,7 +43,7 @@ def cheapest(c: PairFunction, x: Tensor, y: Tensor, u: Tensor, v: Tensor, k: int
     columns, rows = torch.cat(of_rows), torch.cat([best.select() for best in of_columns])
     own_rows = torch.arange(len(x), device=x.device)[:, None].expand_as(columns)
     own_columns = torch.arange(len(y), device=x.device)[:, None].expand_as(rows)
-    key = torch.cat([(own_rows * len(y) + columns).flatten(), (rows * len(y) + own_columns).flatten()]).unique()
+    key = torch.unique(torch.cat([(own_rows * len(y) + columns).flatten(), (rows * len(y) + own_columns).flatten()]))
     return key // len(y), key % len(y)
 
 
@@ -99,7 +99,7 @@ class _Best:
 
     def add(self, values: Tensor, index: Tensor, start: int) -> None:
         self.values.append(values)
-        self.index.append(index.long().add_(start))
+        self.index.append(index.add_(start))
         if len(self.values) == PENDING:
             self.merge()
 
@@ -110,4 +110,4 @@ class _Best:
 
     def select(self) -> Tensor:  # -> (rows, k)
         self.merge()
-        return self.index[0]
+        return self.index[0].long()

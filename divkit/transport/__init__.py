@@ -1,20 +1,20 @@
 """Optimal transport: exact, entropic, sliced."""
 
 from divkit.registry import register
-from divkit.transport.costs import Power
-from divkit.transport.exact import Wasserstein
+from divkit.transport.costs import Custom, Power
+from divkit.transport.exact import Transport, Wasserstein
 from divkit.transport.sinkhorn import EntropicOT, Relative, Sinkhorn
 from divkit.transport.sliced import SlicedWasserstein
 
-__all__ = ["EntropicOT", "Power", "Relative", "Sinkhorn", "SlicedWasserstein", "Wasserstein"]
+__all__ = ["Custom", "EntropicOT", "Power", "Relative", "Sinkhorn", "SlicedWasserstein", "Transport", "Wasserstein"]
 
 
-def _w1(gap: float = 1e-6) -> Wasserstein:
-    return Wasserstein(1.0, gap)
+def _w1(gap: float = 1e-6, rounds: int = 50) -> Wasserstein:
+    return Wasserstein(1.0, gap, rounds)
 
 
-def _w2(gap: float = 1e-6) -> Wasserstein:
-    return Wasserstein(2.0, gap)
+def _w2(gap: float = 1e-6, rounds: int = 50) -> Wasserstein:
+    return Wasserstein(2.0, gap, rounds)
 
 
 def _sliced_w1(projections: int = 100, seed: int = 0) -> SlicedWasserstein:

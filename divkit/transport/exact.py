@@ -2,31 +2,115 @@
 
 from __future__ import annotations
 
-import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import between
+from divkit.checks import between, whole
 from divkit.divergence import Divergence
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Status, Terms
 from divkit.sorting import couple
-from divkit.transport.costs import Power
+from divkit.transport import certified
+from divkit.transport.certified import Answer, Problem
+from divkit.transport.costs import Custom, Placed, Power
+from divkit.transport.rounding import rounded
 
-__all__ = ["Wasserstein"]
+__all__ = ["Transport", "Wasserstein"]
+
+NOTHING = 1e-14  # in the frame: costs below are rounding, and gaps absolute
 
 
 @dataclass(frozen=True)
-class Wasserstein(Divergence):
+class _Exact(Divergence):
+    """What transport by any cost shares."""
+
+    @property
+    @abstractmethod
+    def _cost(self) -> Power | Custom:
+        """The cost c(x, y)."""
+
+    @property
+    @abstractmethod
+    def _limits(self) -> tuple[float, int]:
+        """The wanted relative gap, and the rounds to spend on it."""
+
+    @property
+    def bias(self) -> Bias:
+        return Bias.ABOVE
+
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
+        cost, (wanted, rounds) = self._cost, self._limits
+        at = cost.place(x, y)
+        if isinstance(cost, Power) and at.x.shape[1] == 1:
+            found = _sorted(cost, at, x, y)
+        else:
+            found = _solved(cost, at, x, y, rounds, wanted)
+        gap = (found.upper - found.lower) / found.upper if found.upper > NOTHING else abs(found.upper - found.lower)
+        unsolved = Status.STALLED if found.solved or found.rounds < rounds else Status.MAX_STEPS
+        return Solution(
+            state={
+                "rows": found.rows,
+                "columns": found.columns,
+                "mass": found.mass,
+                "u": found.u * at.unit,
+                "v": found.v * at.unit,
+            },
+            status=Status.CONVERGED if gap <= wanted else unsolved,
+            steps=found.rounds,
+            error=gap,
+            lower=found.lower * at.unit,
+            upper=found.upper * at.unit,
+        )
+
+    def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        at, state, w = self._cost.place(x, y), solution.state, x.weights.detach().double()
+        rows, columns, v = state["rows"], state["columns"], state["v"]
+        costs = self._cost.along(at.x[rows], at.y[columns]) * at.unit
+        carried = w > 0  # elsewhere the plan has no row, and the dual says what a little mass would cost
+        share = state["mass"] / torch.where(carried, w, 1.0)[rows]
+        u = torch.where(carried, 0.0, state["u"]).index_add(0, rows, share * (costs - v[columns]))
+        return Terms(u, v)
+
+    def certify(self, x: Measure, y: Measure, solution: Solution) -> tuple[float, float]:
+        """The bracket (lower, upper) proved anew from the state alone, whatever has become of it.
+
+        The lower bound is the value of v and its c-transform, the upper one the cost of the plan rounded to the marginals.
+        """
+        at, state = self._cost.place(x, y), solution.state
+        v = state["v"] / at.unit
+        u, _ = pairs.minimum(self._cost, at.x, at.y, v)
+        rows, columns, mass = rounded(state["rows"], state["columns"], state["mass"], x, y)
+        upper = mass @ certified.along(self._cost, at.x, at.y, rows, columns)
+        return float(x.mean(u) + y.mean(v)) * at.unit, float(upper) * at.unit
+
+    def plan(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
+        """The optimal plan, a sparse (n, m) tensor with at most n + m − 1 entries."""
+        index = torch.stack([solution.state["rows"], solution.state["columns"]])
+        return torch.sparse_coo_tensor(index, solution.state["mass"], (x.n, y.n), check_invariants=True).coalesce()
+
+    def barycentric(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
+        r"""The barycentric map :math:`T(x_i) = \sum_j \pi_{ij} y_j / w_i` (n, d); NaN where a row has no weight."""
+        state, targets = solution.state, y.flat.double()
+        moved = targets.new_zeros(x.n, targets.shape[1])
+        for k in range(targets.shape[1]):  # one column of all arcs at a time
+            moved[:, k].index_add_(0, state["rows"], state["mass"] * targets[:, k][state["columns"]])
+        return moved / x.weights.double()[:, None]
+
+
+@dataclass(frozen=True)
+class Wasserstein(_Exact):
     r"""The optimal transport cost :math:`W_p^p = \min_\pi \int |x - y|^p \, d\pi`, the p-th power without root and without ½.
 
-    One-dimensional samples are solved by sorting, others by the network simplex in float64. The state holds the plan (`rows`,
-    `columns`, `mass`) and the dual potentials `u`, `v`; `lower` is the value of v and its c-transform, `upper` the plan's.
-    Units of the data to the power p; `Estimate.root(p)` gives :math:`W_p`. Source: Kantorovich (1942); Peyré and Cuturi (2019).
+    One-dimensional samples are solved by sorting, others in float64 by the network simplex on few arcs, all of whose other
+    reduced costs are then checked: memory O(n + m). The state holds the sparse plan (`rows`, `columns`, `mass`) and the dual
+    potentials `u`, `v`; `lower` is the value of v and its c-transform, `upper` the plan's, and they bracket the sample
+    problem's value wherever the solver stops. The interval of an estimate covers the expectation of the plug-in, which lies
+    above the population's value; see `Extrapolated`. Units of the data to the power p; `Estimate.root(p)` gives :math:`W_p`.
+    Source: Kantorovich (1942); Peyré and Cuturi (2019).
 
     Parameters
     ----------
@@ -34,6 +118,8 @@ class Wasserstein(Divergence):
         At least 1.
     gap : float
         The relative duality gap above which the problem counts as unsolved.
+    rounds : int
+        Of the simplex, at most.
 
     Examples
     --------
@@ -45,71 +131,89 @@ class Wasserstein(Divergence):
 
     p: float = 2.0
     gap: float = 1e-6
+    rounds: int = 50
 
     def __post_init__(self) -> None:
         Power(self.p)
-        between("gap", self.gap, 0, 1)
+        _check(self.gap, self.rounds)
 
     @property
     def name(self) -> str:
         return f"w{self.p:g}"
 
     @property
-    def bias(self) -> Bias:
-        return Bias.ABOVE
+    def _cost(self) -> Power:
+        return Power(self.p)
 
-    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
-        frame = pairs.frame(x, y)
-        px, py, cost = frame.x.double(), frame.y.double(), Power(self.p)
-        if px.shape[1] == 1:
-            coupling = couple(px, py, x, y)
-            costs = cost.of_difference(px[coupling.rows[:, 0]] - py[coupling.columns[:, 0]])
-            u, v = coupling.duals(costs, x.n, y.n)
-            rows, columns, mass = coupling.rows[:, 0], coupling.columns[:, 0], coupling.mass[:, 0]
-            u, v, costs = u[:, 0], v[:, 0], costs[:, 0]
-        else:
-            rows, columns, mass, v = _simplex(cost, px, py, x.weights, y.weights)
-            u, _ = pairs.minimum(cost, px, py, v)
-            costs = cost.along(px[rows], py[columns])
-        unit = frame.unit(self.p)
-        upper = float(mass @ costs)
-        lower = float(x.mean(u) + y.mean(v))
-        gap = (upper - lower) / upper if upper > 1e-14 else abs(upper - lower)
-        return Solution(
-            state={"rows": rows, "columns": columns, "mass": mass, "u": u * unit, "v": v * unit},
-            status=Status.CONVERGED if gap <= self.gap else Status.MAX_STEPS,
-            steps=1,
-            error=gap,
-            lower=lower * unit,
-            upper=upper * unit,
-        )
-
-    def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        frame, state, w = pairs.frame(x, y), solution.state, x.weights.detach().double()
-        rows, columns, v = state["rows"], state["columns"], state["v"]
-        costs = Power(self.p).along(frame.x[rows].double(), frame.y[columns].double()) * frame.unit(self.p)
-        carried = w > 0  # elsewhere the plan has no row, and the dual says what a little mass would cost
-        share = state["mass"] / torch.where(carried, w, 1.0)[rows]
-        u = torch.where(carried, 0.0, state["u"]).index_add(0, rows, share * (costs - v[columns]))
-        return Terms(u, v)
+    @property
+    def _limits(self) -> tuple[float, int]:
+        return self.gap, self.rounds
 
 
-def _simplex(cost: Power, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Plan (rows, columns, mass) and the dual of y by the dense network simplex, points of weight zero left out."""
-    import ot
+@dataclass(frozen=True)
+class Transport(_Exact):
+    r"""The optimal transport cost :math:`\min_\pi \int c(x, y) \, d\pi` of a user's cost, in its units.
 
-    keep_x, keep_y = (w > 0).nonzero()[:, 0], (v > 0).nonzero()[:, 0]
-    table = cost.evaluate(x[keep_x], y[keep_y])
-    largest = float(table.max()) or 1.0
-    a, b = (t[keep].double().numpy(force=True) for t, keep in ((w, keep_x), (v, keep_y)))
-    a, b = a / a.sum(), b / b.sum()
-    _, log = ot.lp.emd2(a, b, (table / largest).numpy(force=True), numItermax=100_000_000, return_matrix=True, log=True)
-    plan = log["G"]
-    i, j = np.nonzero(plan)
-    dual = torch.full((len(y),), -math.inf, dtype=torch.float64, device=x.device)
-    dual[keep_y] = torch.from_numpy(log["v"]).to(x.device) * largest
-    if len(keep_y) < len(y):  # where there is no mass: the largest feasible value
-        u = pairs.minimum(cost, x[keep_x], y[keep_y], dual[keep_y])[0]
-        dual = torch.where(dual.isfinite(), dual, pairs.minimum(cost, y, x[keep_x], u)[0])
-    rows, columns, mass = (torch.from_numpy(t).to(x.device) for t in (i, j, plan[i, j]))
-    return keep_x[rows], keep_y[columns], mass, dual
+    Solved and certified as `Wasserstein` is.
+
+    Parameters
+    ----------
+    cost : Custom or Power
+    gap : float
+        The relative duality gap above which the problem counts as unsolved.
+    rounds : int
+        Of the simplex, at most.
+
+    Examples
+    --------
+    >>> from divkit.transport import Custom, Transport
+    >>> city = Custom(lambda x, y: (x - y).abs().sum(-1))
+    >>> Transport(city).estimate([[0.0, 0.0]], [[1.0, 2.0]]).value
+    3.0
+    """
+
+    cost: Power | Custom
+    gap: float = 1e-6
+    rounds: int = 50
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cost, Power | Custom):
+            raise TypeError(f"cost must be a Power or a Custom(function); got {self.cost!r}.")
+        _check(self.gap, self.rounds)
+
+    @property
+    def name(self) -> str:
+        return "transport"
+
+    @property
+    def _cost(self) -> Power | Custom:
+        return self.cost
+
+    @property
+    def _limits(self) -> tuple[float, int]:
+        return self.gap, self.rounds
+
+
+def _check(gap: float, rounds: int) -> None:
+    between("gap", gap, 0, 1)
+    whole("rounds", rounds)
+
+
+def _sorted(cost: Power, at: Placed, x: Measure, y: Measure) -> Answer:
+    coupling = couple(at.x, at.y, x, y)
+    costs = cost.of_difference(at.x[coupling.rows[:, 0]] - at.y[coupling.columns[:, 0]])
+    u, v = (side[:, 0] for side in coupling.duals(costs, x.n, y.n))
+    rows, columns, mass = coupling.rows[:, 0], coupling.columns[:, 0], coupling.mass[:, 0]
+    return Answer(rows, columns, mass, u, v, float(x.mean(u) + y.mean(v)), float(mass @ costs[:, 0]), 1, True)
+
+
+def _solved(cost: Power | Custom, at: Placed, x: Measure, y: Measure, rounds: int, gap: float) -> Answer:
+    """Points of weight zero are left out, and get the largest feasible dual."""
+    i, j = (m.weights.detach().nonzero()[:, 0] for m in (x, y))
+    if len(i) == x.n and len(j) == y.n:
+        return certified.solve(Problem(cost, at.x, at.y, x, y), rounds, gap)
+    found = certified.solve(Problem(cost, at.x[i], at.y[j], x.take(i), y.take(j)), rounds, gap)
+    v, _ = pairs.minimum(cost, at.y, at.x[i], found.u)
+    v[j] = found.v
+    u, _ = pairs.minimum(cost, at.x, at.y, v)
+    return found._replace(rows=i[found.rows], columns=j[found.columns], u=u, v=v)
