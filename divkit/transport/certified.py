@@ -17,7 +17,7 @@ from divkit.transport.rough import dual
 
 __all__ = ["Answer", "Problem", "along", "solve"]
 
-DENSE = 600 * 600  # pairs up to which the simplex on all of them takes no longer than rounds on few
+DENSE = 700 * 700  # pairs up to which the simplex on all of them takes no longer than rounds on few
 NEAREST = 12  # candidate arcs of every row and column; with 5 twice as many rounds, with 24 a slower simplex
 WORST = 5  # violating arcs of a row that join in a round
 SLACK = 1e-3  # of the wanted gap: how negative a reduced cost may stay
