@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import gaussian, lattice, line
+from . import gaussian, kernels, lattice, line
 from .lattice import Lattice
 from .laws import Gaussian, Law, Product, moments, size
 from .lines import Line
@@ -15,8 +15,11 @@ __all__ = [
     "energy",
     "entropic_ot",
     "gaussian_w2",
+    "kid",
     "max_sliced_w2",
     "mmd",
+    "mmd_imq",
+    "mmd_laplace",
     "sinkhorn",
     "sliced_energy",
     "sliced_w1",
@@ -56,7 +59,7 @@ def gaussian_w2(p: Law, q: Law) -> float:
 def energy(p: Law, q: Law) -> float:
     """2E|X−Y| − E|X−X′| − E|Y−Y′|; on the line 2∫(F − G)²."""
     if size(p) > 1:
-        return gaussian.energy(*_mixtures(p, q, "energy"))
+        return kernels.energy(*_mixtures(p, q, "energy"))
     match lattice_or_line(p), lattice_or_line(q):
         case Line() as first, Line() as second:
             return line.energy(first, second)
@@ -93,7 +96,22 @@ def max_sliced_w2(p: Law, q: Law) -> float:
 
 def mmd(p: Law, q: Law, bandwidth: float) -> float:
     """MMD² with the Gaussian kernel exp(−d²/2σ²), σ the bandwidth."""
-    return gaussian.mmd(*_mixtures(p, q, "mmd"), bandwidth)
+    return kernels.gaussian(*_mixtures(p, q, "mmd"), bandwidth)
+
+
+def mmd_laplace(p: Law, q: Law, bandwidth: float) -> float:
+    """MMD² with the Laplace kernel exp(−d/σ), σ the bandwidth."""
+    return kernels.laplace(*_mixtures(p, q, "mmd-laplace"), bandwidth)
+
+
+def mmd_imq(p: Law, q: Law, sigma: float) -> float:
+    """MMD² with WAE's sum of seven inverse multiquadrics."""
+    return kernels.multiquadric(*_mixtures(p, q, "mmd-imq"), sigma)
+
+
+def kid(p: Law, q: Law) -> float:
+    """MMD² with the cubic kernel (x·y/d + 1)³."""
+    return kernels.cubic(*_mixtures(p, q, "kid"))
 
 
 def entropic_ot(p: Law, q: Law, epsilon: float) -> float:

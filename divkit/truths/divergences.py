@@ -11,8 +11,8 @@ from . import integrals
 from .closed import exp, kl, log_affinity, log_integral
 from .gaussian import one_dimensional
 from .integrals import Integrand
-from .laws import Gaussian, Law, size
-from .reading import lattice_or_line, split
+from .laws import Dirichlet, Gaussian, Law, size
+from .reading import beta, lattice_or_line, split
 
 __all__ = ["Record", "alpha", "divergence", "records", "relative_pearson", "renyi", "skew_kl", "weighted_js"]
 
@@ -33,6 +33,8 @@ class Record:
 def divergence(record: Record, p: Law, q: Law) -> float:
     """Return the divergence D(p‖q) of a record, in nats."""
     p, q = _alike(p, q)
+    if record.closed is None and isinstance(p, Dirichlet) and isinstance(q, Dirichlet):
+        p, q = beta(p, record.name), beta(q, record.name)
     gaussians = isinstance(p, Gaussian) and isinstance(q, Gaussian)
     if record.closed is not None and (gaussians or size(p) > 1):
         return record.closed(p, q)

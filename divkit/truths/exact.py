@@ -50,6 +50,9 @@ _RULES: dict[str, Rule] = {
     "energy": Rule(distances.energy),
     "cramer": Rule(distances.cramer),
     "mmd": Rule(distances.mmd, {"bandwidth": _POSITIVE}),
+    "mmd-laplace": Rule(distances.mmd_laplace, {"bandwidth": _POSITIVE}),
+    "mmd-imq": Rule(distances.mmd_imq, {"sigma": _POSITIVE}, {"sigma": 1.0}),
+    "kid": Rule(distances.kid),
     "sliced-w1": Rule(distances.sliced_w1),
     "sliced-w2": Rule(distances.sliced_w2),
     "max-sliced-w2": Rule(distances.max_sliced_w2),
@@ -79,8 +82,9 @@ def exact(name: str, p: td.Distribution, q: td.Distribution, **fields: float) ->
 
     f-divergences are D(P‖Q) = ∫ q f(p/q) in nats, infinite where the integral is; `js` ≤ log 2, `fgan-js` = 2·JS, `gan` =
     2·JS − log 4. Distances are not rooted: w2 = W₂² with cost |x−y|², energy = 2E|X−Y| − E|X−X′| − E|Y−Y′| (on the line
-    2∫(F−G)², whether or not the means exist), mmd = MMD² with exp(−d²/2σ²), entropic-ot = min_π E|x−y|² + ε KL(π‖P⊗Q);
-    sliced ones are averages over directions. Nothing is shared with the estimators of this library.
+    2∫(F−G)², whether or not the means exist), entropic-ot = min_π E|x−y|² + ε KL(π‖P⊗Q); sliced ones are averages over
+    directions. mmd = MMD² with exp(−d²/2σ²), mmd-laplace with exp(−d/σ), mmd-imq with WAE's seven scales, kid with
+    (x·y/d + 1)³. Nothing is shared with the estimators of this library.
 
     Parameters
     ----------
@@ -91,8 +95,8 @@ def exact(name: str, p: td.Distribution, q: td.Distribution, **fields: float) ->
         Laws with an empty batch shape and the same event shape. Parameters are taken as they are, in float64: 0.1 in
         float32 is 0.100000001.
     **fields : float
-        order (alpha, renyi), weight (weighted-js; skew-kl and relative-pearson: 0.5), bandwidth (mmd), epsilon
-        (entropic-ot, sinkhorn; in units of the squared distance).
+        order (alpha, renyi), weight (weighted-js; skew-kl and relative-pearson: 0.5), bandwidth (mmd, mmd-laplace), sigma
+        (mmd-imq: 1), epsilon (entropic-ot, sinkhorn; in units of the squared distance).
 
     Returns
     -------

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import special
 
 from .laws import Gaussian, Law, Mixture, whiten
-from .quadrature import Array, Chart, log_integrals
+from .quadrature import Array
 
-__all__ = ["bures", "components", "energy", "entropic", "mmd", "one_dimensional", "shift", "sliced_w2", "slicing"]
+__all__ = ["bures", "components", "entropic", "kernel_gap", "one_dimensional", "shift", "sliced_w2", "slicing"]
 
 _EQUAL = 1e-10  # relative difference of covariances that counts as none
 
@@ -34,22 +34,6 @@ def entropic(p: Gaussian, q: Gaussian, epsilon: float) -> float:
     excess = 4.0 * spectrum / (np.sqrt(4.0 * spectrum + s**2) + s)  # D − s without cancellation
     moments = float(np.sum((p.mean - q.mean) ** 2) + np.trace(p.covariance) + np.trace(q.covariance))
     return moments + float(np.sum(s * np.log1p(excess / (2.0 * s)) - excess))
-
-
-def mmd(p: Law, q: Law, bandwidth: float) -> float:
-    """MMD² with the kernel exp(−d²/2σ²), from E exp(−t|Z|²), t = 1/2σ², Z the differences of the components."""
-    return float(_kernel_gap(p, q, np.array([0.5 / bandwidth**2]))[0])
-
-
-def energy(p: Law, q: Law) -> float:
-    """2E|X−Y| − E|X−X′| − E|Y−Y′| as (1/2√π) ∫ MMD²_t t^(−3/2) dt, from |z| = (1/2√π) ∫ (1 − e^(−t|z|²)) t^(−3/2) dt."""
-
-    def logs(origin: Array, offset: Array) -> Array:
-        return (np.log(np.maximum(_kernel_gap(p, q, offset), 0.0)) - 1.5 * np.log(offset))[None]
-
-    scale = max(float(np.trace(part.covariance)) for law in (p, q) for part in components(law)[1])
-    outer = [Chart(0.0, 1.0, -400.0 - math.log(scale), 300.0 - math.log(scale), True)]
-    return math.exp(log_integrals(logs, outer, "energy")[0]) / (2.0 * math.sqrt(math.pi))
 
 
 def slicing(d: int) -> float:
@@ -106,7 +90,7 @@ def components(law: Law) -> tuple[Array, tuple[Gaussian, ...]]:
     return np.ones(0), ()
 
 
-def _kernel_gap(p: Law, q: Law, t: Array) -> Array:
+def kernel_gap(p: Law, q: Law, t: Array) -> Array:
     """Σ sᵢsⱼ E exp(−t|Zᵢⱼ|²), Z = difference of independent draws of components i, j; s = weights of p, minus those of q."""
     (w, first), (v, second) = components(p), components(q)
     signed, parts = np.concatenate([w, -v]), (*first, *second)

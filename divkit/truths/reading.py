@@ -17,7 +17,7 @@ from .lines import LINES, Line
 from .mixtures import blend
 from .quadrature import Array
 
-__all__ = ["lattice_or_line", "read", "split"]
+__all__ = ["beta", "lattice_or_line", "read", "split"]
 
 _KNOWN = ", ".join(sorted(kind.__name__ for kind in (*LINES, *LATTICES, td.Chi2)))
 
@@ -64,6 +64,23 @@ def lattice_or_line(law: Law) -> Law:
             return blend(weights, tuple(member for member in members if isinstance(member, Line)))
         case _:
             return law
+
+
+def beta(law: Dirichlet, what: str) -> Line:
+    """Return the law of the first of two coordinates, which has all divergences of the pair.
+
+    Raises
+    ------
+    ValueError
+        If there are more than two.
+    """
+    if len(law.concentration) != 2:
+        raise ValueError(
+            f"{what} between Dirichlet laws is known for two coordinates only, these have {len(law.concentration)}; ask for "
+            "kl, renyi, alpha, pearson, neyman or squared-hellinger"
+        )
+    values = dict(zip(("concentration1", "concentration0"), map(float, law.concentration)))
+    return lines.line(LINES[td.Beta], values.__getitem__)
 
 
 def split(law: Law) -> Law:

@@ -274,3 +274,10 @@ def test_invariance_and_data_processing():
 def test_zero_at_equality(name):
     for kind, *parameters in [(td.Laplace, 0, 1), (td.Gamma, 0.5, 2), (td.Poisson, 3), (td.Normal, 1, 2)]:
         assert exact(name, law(kind, *parameters), law(kind, *parameters)) == 0.0
+
+
+@pytest.mark.parametrize("name", ["js", "tv", "le-cam", "lin-k", "jeffreys"])
+def test_a_dirichlet_law_of_two_is_a_beta_law(name):
+    dirichlets = law(td.Dirichlet, [0.5, 2]), law(td.Dirichlet, [1.5, 1])
+    betas = law(td.Beta, 0.5, 2), law(td.Beta, 1.5, 1)
+    assert exact(name, *dirichlets) == pytest.approx(exact(name, *betas), rel=1e-8)

@@ -37,7 +37,7 @@ def test_aliases():
 
 def test_names_are_known():
     fields = {"order": 0.5, "weight": 0.3, "bandwidth": 1.0, "epsilon": 0.5}
-    takes = {"alpha": "order", "renyi": "order", "weighted-js": "weight", "mmd": "bandwidth"}
+    takes = {"alpha": "order", "renyi": "order", "weighted-js": "weight", "mmd": "bandwidth", "mmd-laplace": "bandwidth"}
     takes |= {"entropic-ot": "epsilon", "sinkhorn": "epsilon"}
     for name in names():
         chosen = {takes[name]: fields[takes[name]]} if name in takes else {}
@@ -81,7 +81,13 @@ REFUSALS = [  # name, p, q, fields, words
     ("kl", law(td.VonMises, 0, 1), Q, {}, "VonMises is not known here; wanted one of Bernoulli"),
     ("kl", law(td.Poisson, 1), Q, {}, "kl: no closed form is known here for Lattice against Line"),
     ("js", PLANE, OTHER, {}, "js between Gaussians in 2 dimensions is known where they differ along one direction"),
-    ("js", law(td.Dirichlet, [1, 2, 3]), law(td.Dirichlet, [2, 2, 2]), {}, "no closed form is known here for Dirichlet"),
+    (
+        "js",
+        law(td.Dirichlet, [1, 2, 3]),
+        law(td.Dirichlet, [2, 2, 2]),
+        {},
+        "js between Dirichlet laws is known for two coordinates only",
+    ),
     ("w1", PLANE, OTHER, {}, "known for equal covariances only"),
     ("w1", law(td.Poisson, 1), Q, {}, "w1: no closed form"),
     ("w2", law(td.Dirichlet, [1, 2]), PLANE, {}, "w2: no closed form"),
