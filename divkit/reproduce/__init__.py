@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
+from divkit.reproduce.fgan_gauss import FGAN_GAUSS
 from divkit.reproduce.saturation import SATURATION
 from divkit.reproduce.store import Result, load, perform, write
 from divkit.reproduce.survey import SURVEY_CASE
@@ -34,6 +35,7 @@ __all__ = [
 
 _CASES = (  # in the order of the report: exact ones first
     SURVEY_CASE,
+    FGAN_GAUSS,
     SATURATION,
 )
 

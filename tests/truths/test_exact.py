@@ -86,7 +86,7 @@ REFUSALS = [  # name, p, q, fields, words
         law(td.Dirichlet, [1, 2, 3]),
         law(td.Dirichlet, [2, 2, 2]),
         {},
-        "js between Dirichlet laws is known for two coordinates only",
+        "js between Dirichlet laws is known for two",
     ),
     ("w1", PLANE, OTHER, {}, "known for equal covariances only"),
     ("w1", law(td.Poisson, 1), Q, {}, "w1: no closed form"),

@@ -1,0 +1,171 @@
+"""`fgan-gauss`: f-GAN's Gaussian fitted to a mixture, under five divergences: exact, learned, and each judged by all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import norm
+
+from divkit.fdiv.table import TABLE
+from divkit.reproduce.case import UNCONFIRMED, Case, Outcome, Row, Setup, near
+from divkit.reproduce.drawing import COLOURS, INK, PALE, panels
+from divkit.reproduce.fgan_fit import NAMES, TARGET, Budget, Fit, by_record, by_truth, divergence, measured, train
+
+__all__ = ["FGAN_GAUSS"]
+
+SHORT, FULL = Budget(1600, 500), Budget(6000, 1500)
+SEEDS = 3  # of the full form
+QUADRATURE = 2e-4  # agreement of two ways to the optimum
+LEARNED = 0.05  # relative
+HELD_OUT = 0.02  # relative, or three oracle standard errors
+
+PAPER = "Nowozin, Cseke, Tomioka (2016), table of the Gaussian fit"
+RECALLED = f"{PAPER}; {UNCONFIRMED}"
+CROSS_RECALLED = f"Nowozin, Cseke, Tomioka (2016), cross table; {UNCONFIRMED}"
+STARRED = {  # D(P‖Q_θ*), μ*, σ*
+    "kl": (0.2831, 1.0100, 1.8308),
+    "reverse-kl": (0.2480, 1.5782, 1.6319),
+    "fgan-js": (0.1280, 1.3070, 1.7542),
+    "jeffreys": (0.5705, 1.3218, 1.7034),
+    "pearson": (0.6457, 0.5737, 1.9274),
+}
+HATS = {  # F, μ̂, σ̂
+    "kl": (0.2801, 1.0335, 1.8236),
+    "reverse-kl": (0.2415, 1.5624, 1.6403),
+    "fgan-js": (0.1226, 1.2854, 1.7659),
+    "jeffreys": (0.5151, 1.2295, 1.8087),
+    "pearson": (0.6379, 0.6157, 1.9031),
+}
+CROSS = {  # trained on the row, measured in the order of NAMES
+    "kl": (0.2808, 0.3423, 0.1314, 0.5447, 0.7345),
+    "reverse-kl": (0.3518, 0.2414, 0.1228, 0.5794, 1.3974),
+    "fgan-js": (0.2871, 0.2760, 0.1210, 0.5260, 0.9216),
+    "jeffreys": (0.2869, 0.2975, 0.1247, 0.5236, 0.8849),
+    "pearson": (0.2970, 0.5466, 0.1665, 0.7085, 0.6480),
+}
+
+
+def _run(setup: Setup) -> Outcome:
+    budget, seeds = (FULL, SEEDS) if setup.full else (SHORT, 1)
+    optima = {name: Fit(*setup.keep(f"exact {name}", partial(_exact, name))) for name in NAMES}
+    fits: dict[str, list[tuple[Fit, float]]] = {name: [] for name in NAMES}
+    crossed: list[Row] = []
+    with setup.progress("fgan-gauss", (seeds + 1) * len(NAMES)) as done:
+        for place, name in enumerate(NAMES):
+            for k in range(seeds):
+                seed = 1000 * setup.seed + 10 * k + place
+                found, error = setup.keep(f"learned {name} {k}", partial(_learned, name, budget, seed))
+                fits[name].append((Fit(*found), error))
+                done(1)
+            fit, seed = fits[name][0][0], 1000 * setup.seed + 500 + place
+            values = setup.keep(f"cross {name}", partial(measured, fit.mu, fit.sigma, budget, seed))
+            crossed += _crossed(name, fit, values)
+            done(1)
+    rows = [row for name in NAMES for row in _starred(name, optima[name])]
+    rows += [row for name in NAMES for row in _hats(name, optima[name], fits[name])]
+    return Outcome([*rows, *crossed], _figure(optima, {name: fit[0][0] for name, fit in fits.items()}))
+
+
+def _exact(name: str) -> list[float]:
+    return _listed(by_truth(name))
+
+
+def _learned(name: str, budget: Budget, seed: int) -> tuple[list[float], float]:
+    fit, error = train(name, budget, seed)
+    return _listed(fit), error
+
+
+def _starred(name: str, optimum: Fit) -> list[Row]:
+    """The exact optimum, and the one of the record's own bound."""
+    ours = _listed(by_record(TABLE[name]))
+    return [
+        near(f"{title}, {name}", mine, true, QUADRATURE, paper=paper, paper_source=PAPER)
+        for title, mine, true, paper in zip(("D(P‖Q_θ*)", "μ*", "σ*"), ours, _listed(optimum), STARRED[name])
+    ]
+
+
+def _hats(name: str, optimum: Fit, fits: Sequence[tuple[Fit, float]]) -> list[Row]:
+    """What adversarial training found."""
+    found = np.array([_listed(fit) for fit, _ in fits])
+    spread = found.std(0, ddof=1).tolist() if len(fits) > 1 else [fits[0][1], None, None]
+    note = f"mean and spread of {len(fits)} seeds" if len(fits) > 1 else ""
+    return [
+        near(
+            f"{title}, {name}, learned",
+            float(mine),
+            true,
+            LEARNED * abs(true),
+            paper=paper,
+            paper_source=RECALLED,
+            stderr=error,
+            note=note,
+        )
+        for title, mine, true, paper, error in zip(("F(ω̂, θ̂)", "μ̂", "σ̂"), found.mean(0), _listed(optimum), HATS[name], spread)
+    ]
+
+
+def _crossed(trained: str, fit: Fit, values: dict[str, tuple[float, float, float]]) -> list[Row]:
+    """The fit of one divergence, judged by all on held-out samples."""
+    rows = []
+    for name, paper in zip(NAMES, CROSS[trained]):
+        value, error, oracle = values[name]
+        true = divergence(name, fit.mu, fit.sigma)
+        theirs = divergence(name, *HATS[trained][1:])
+        above = f"at the paper's μ̂, σ̂ the exact value is {theirs:.4f}, below the paper's" if paper > theirs + 5e-5 else ""
+        tolerance = max(HELD_OUT * true, 3 * oracle)
+        said = {"paper": paper, "paper_source": CROSS_RECALLED, "note": above}
+        rows.append(near(f"trained by {trained}, measured in {name}", value, true, tolerance, stderr=error, **said))
+    return rows
+
+
+def _listed(fit: Fit) -> list[float]:
+    return [fit.value, fit.mu, fit.sigma]
+
+
+def _figure(optima: dict[str, Fit], learned: dict[str, Fit]) -> Figure:
+    figure, axes = panels(1, 2, 4.8, 3.6)
+    left, right = axes[0]
+    x = np.linspace(-4.0, 7.0, 500)
+    left.fill_between(x, TARGET.log_prob(torch.tensor(x)).exp().numpy(), color=PALE, label="P")  # type: ignore[no-untyped-call]
+    for colour, name in zip(COLOURS, NAMES):
+        best, found = optima[name], learned[name]
+        left.plot(x, norm.pdf(x, found.mu, found.sigma), color=colour, label=name)
+        left.plot(x, norm.pdf(x, best.mu, best.sigma), color=INK, linewidth=0.7, linestyle=(0, (3, 3)))
+        right.plot(best.mu, best.sigma, "o", color=colour, markerfacecolor="white", markersize=9, markeredgewidth=1.5)
+        right.plot(found.mu, found.sigma, "o", color=colour, markersize=4)
+        right.plot(HATS[name][1], HATS[name][2], "x", color=colour, markersize=7)
+        right.annotate(name, (best.mu, best.sigma), xytext=(9, 5), textcoords="offset points", color=colour)
+    left.set_ylim(0, 0.45)
+    left.set_xlabel("x")
+    left.set_title("learned Gaussians, the exact ones dashed")
+    left.legend()
+    right.set_xlabel("μ")
+    right.set_ylabel("σ")
+    right.margins(0.15)
+    right.set_title("○ exact   ● learned   × paper (unconfirmed)")
+    return figure
+
+
+_STEPS = "{0.steps:,} generator steps, a judging critic of 3 × {0.judging:,} steps"
+
+FGAN_GAUSS = Case(
+    name="fgan-gauss",
+    title="f-GAN's Gaussian fit under five divergences: exact optima, adversarial ones, and the cross table",
+    protocol=(
+        "P = .33 N(−1, .065) + .67 N(2, 2) (variances; inferred from the paper's starred numbers), Q = N(μ, σ²). Exact: "
+        "dk.exact minimised by a simplex search; ours: the record's bound at log p/q on a grid, by BFGS; they agree within "
+        "2e-4. Learned: G(z) = μ + σz from N(0, 1), critic 64–64 tanh, batch 1,024, two critic steps each, critic and "
+        "generator by the same record in the canonical parametrisation; θ̂ averaged over the second half; F on a million "
+        "held-out samples; all within 5 % of exact. Cross table: a critic trained by the logistic loss judges each fit on a "
+        "million held-out samples, within the larger of 2 % and three standard errors of the exact logit."
+    ),
+    run=_run,
+    minutes=4.0,
+    short=f"Short form: {_STEPS.format(SHORT)}, one seed.",
+    full=f"Full form: {_STEPS.format(FULL)}, {SEEDS} seeds.",
+    full_minutes=40.0,
+)
