@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from divkit import fdiv, kernel, testing, transport
+    from divkit import critic, fdiv, kernel, testing, transport
     from divkit.comparison import Comparison, compare, estimate
     from divkit.criterion import Criterion
     from divkit.divergence import Divergence
@@ -43,6 +43,7 @@ __all__ = [
     "UnreliableEstimate",
     "closer",
     "compare",
+    "critic",
     "estimate",
     "exact",
     "fdiv",
@@ -90,7 +91,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"divkit.{_HOME[name]}"), name)
     elif name == "kernels":
         value = importlib.import_module("divkit.kernel.kernels")
-    elif name in ("fdiv", "kernel", "testing", "transport"):
+    elif name in ("critic", "fdiv", "kernel", "testing", "transport"):
         value = importlib.import_module(f"divkit.{name}")
     else:
         raise AttributeError(f"module 'divkit' has no attribute {name!r}")

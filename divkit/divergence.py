@@ -16,7 +16,7 @@ from torch import Tensor
 from divkit.measure import Measure, pair
 from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms, UnreliableEstimate
 
-__all__ = ["Divergence"]
+__all__ = ["Divergence", "describe"]
 
 RESCALE = "divide the data by a constant first"
 CAUTIONS = {
@@ -151,7 +151,7 @@ class Divergence(ABC):
     @property
     def settings(self) -> Mapping[str, Any]:
         """The fields, ready for JSON."""
-        return {f.name: _describe(getattr(self, f.name)) for f in fields(self)}
+        return {f.name: describe(getattr(self, f.name)) for f in fields(self)}
 
     def require(self, x: Measure, y: Measure) -> None:
         """Refuse samples too small for this estimator."""
@@ -162,7 +162,8 @@ class Divergence(ABC):
                 )
 
 
-def _describe(value: Any) -> Any:
+def describe(value: Any) -> Any:
+    """A field's value, ready for JSON."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Enum):
@@ -170,8 +171,8 @@ def _describe(value: Any) -> Any:
     if hasattr(value, "name") and isinstance(value.name, str) and not isinstance(value, torch.nn.Module):
         return value.name
     if is_dataclass(value) and not isinstance(value, type):
-        inner = ", ".join(f"{f.name}={_describe(getattr(value, f.name))}" for f in fields(value))
+        inner = ", ".join(f"{f.name}={describe(getattr(value, f.name))}" for f in fields(value))
         return f"{type(value).__name__}({inner})"
     if isinstance(value, tuple):
-        return [_describe(v) for v in value]
+        return [describe(v) for v in value]
     return getattr(value, "__name__", repr(value))

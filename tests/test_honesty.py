@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Hashable
 
 import pytest
 import torch
@@ -44,15 +45,17 @@ def test_spread_of_the_estimates(name: str) -> None:
 
 def learned(runs: int) -> dict[str, list[dk.Estimate]]:
     found: dict[str, list[dk.Estimate]] = {name: [] for name in LEARNED}
-    shared = dk.get("kl")
+    made = {name: dk.get(name, **TRAITS[name].fields) for name in LEARNED}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for seed in range(runs):
             x, y = draw(250, 300, 0.5, 1.0, seed)
-            with torch.no_grad():
-                solution = shared.solve(*pair(x, y))
-            for name in LEARNED:
-                found[name].append(dk.get(name, **TRAITS[name].fields).estimate(x, y, solution=solution))
+            solved: dict[Hashable, dk.Solution] = {}
+            for name, divergence in made.items():
+                if divergence.problem not in solved:
+                    with torch.no_grad():
+                        solved[divergence.problem] = divergence.solve(*pair(x, y))
+                found[name].append(divergence.estimate(x, y, solution=solved[divergence.problem]))
     return found
 
 

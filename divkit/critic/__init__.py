@@ -2,7 +2,37 @@
 
 from divkit.critic.ascent import Ascent
 from divkit.critic.choice import Choice, linear, quadratic
+from divkit.critic.kantorovich import Kantorovich
+from divkit.critic.lipschitz import GroupSort, Orthonormal, Spectral
 from divkit.critic.networks import LogitNetwork, mlp
+from divkit.critic.optimisers import Adam, RMSProp
+from divkit.critic.penalties import R1, Clip, Free, GradientPenalty, Penalty
+from divkit.critic.perceptron import Perceptron, groupsort, perceptron, spectral
 from divkit.critic.variational import Dual, TrainingDiverged, Variational
 
-__all__ = ["Ascent", "Choice", "Dual", "LogitNetwork", "TrainingDiverged", "Variational", "linear", "mlp", "quadratic"]
+__all__ = [
+    "R1",
+    "Adam",
+    "Ascent",
+    "Choice",
+    "Clip",
+    "Dual",
+    "Free",
+    "GradientPenalty",
+    "GroupSort",
+    "Kantorovich",
+    "LogitNetwork",
+    "Orthonormal",
+    "Penalty",
+    "Perceptron",
+    "RMSProp",
+    "Spectral",
+    "TrainingDiverged",
+    "Variational",
+    "groupsort",
+    "linear",
+    "mlp",
+    "perceptron",
+    "quadratic",
+    "spectral",
+]

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from divkit.checks import between, positive, whole
+from divkit.checks import at_least, between, positive, whole
 from divkit.critic.networks import parameter_groups
+from divkit.critic.optimisers import ADAM, Optimiser
+from divkit.critic.penalties import Penalty
 from divkit.measure import Measure
-from divkit.results import Status, Terms
+from divkit.results import Solution, Status, Terms
 
-__all__ = ["Ascent", "Look", "ascend", "refresh", "score"]
+__all__ = ["Ascent", "Look", "Task", "ascend", "refresh", "score"]
 
 Objective = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y -> the bound that the critic maximises
+Witness = Callable[[nn.Module, Measure], Callable[[Measure], Tensor]]  # network, y -> the function of a point that is penalised
 
 EVERY = 25  # steps between looks at the held-out rows
 EVIDENCE, DOUBT = 1.5, 18.0  # standard errors that must speak for the trained critic: EVIDENCE + DOUBT/√(held-out rows)
@@ -45,6 +48,11 @@ class Ascent:
         The share of the training rows held out for early stopping and calibration.
     warm : int
         Steps on each batch of a training loop.
+    optimiser : Adam or RMSProp
+        Of these warm steps; a solve uses Adam with its usual moments.
+    doubt : float
+        How much of the usual evidence, 1.5 + 18/√rows standard errors on held-out rows, must speak for the trained critic over
+        the one it started from: 1 where a critic that fits noise ruins the value, 0 where it cannot.
     seed : int
     """
 
@@ -55,6 +63,8 @@ class Ascent:
     patience: int = 4
     held: float = 0.2
     warm: int = 1
+    optimiser: Optimiser = ADAM
+    doubt: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,13 +72,30 @@ class Ascent:
         for name in ("steps", "batch", "patience", "warm"):
             whole(name, getattr(self, name))
         positive("rate", self.rate)
+        at_least("doubt", self.doubt, 0)
         between("held", self.held, 0, 1)
 
 
+class Task(NamedTuple):
+    """What a critic is trained for."""
+
+    objective: Objective
+    penalty: Penalty
+    witness: Witness
+
+    def loss(self, network: nn.Module, x: Measure, y: Measure, generator: torch.Generator) -> Tensor:
+        """What a step descends."""
+        value = self.objective(*_scores(network, x, y), x, y).value(x, y)
+        return self.penalty(self.witness(network, y), x, y, generator) - value
+
+    def project(self, network: nn.Module) -> None:
+        self.penalty.project(network)
+
+
 def score(network: nn.Module, m: Measure) -> Tensor:
-    """Scores (n,) of a measure's points."""
-    out = network(*m.parts)
-    return out[:, 0] if out.ndim == 2 else out  # type: ignore[no-any-return]
+    """Scores (n,), or features (n, k), of a measure's points."""
+    out: Tensor = network(*m.parts)
+    return out[:, 0] if out.ndim == 2 and out.shape[1] == 1 else out
 
 
 def _scores(network: nn.Module, x: Measure, y: Measure) -> tuple[Tensor, Tensor]:
@@ -81,7 +108,7 @@ def _scores(network: nn.Module, x: Measure, y: Measure) -> tuple[Tensor, Tensor]
 
 def ascend(
     network: nn.Module,
-    objective: Objective,
+    task: Task,
     fit: tuple[Measure, Measure],
     held: tuple[Measure, Measure],
     how: Ascent,
@@ -93,7 +120,8 @@ def ascend(
     generator = torch.Generator(device="cpu").manual_seed(seed)
     x, y = fit
     optimiser = torch.optim.Adam(parameter_groups(network, x.n + y.n), lr=how.rate, fused=True)
-    best, kept, stale, step = _look(network, objective, held), _copy(network), 0, 0
+    task.project(network)
+    best, kept, stale, step = _look(network, task, held), _copy(network), 0, 0
     first = kept, best
     status = Status.MAX_STEPS
     while step < how.steps:
@@ -102,10 +130,11 @@ def ascend(
             p, q = (_batch(m, how.batch, generator) for m in (x, y))
             optimiser.zero_grad(set_to_none=True)
             with torch.enable_grad():
-                (-objective(*_scores(network, p, q), p, q).value(p, q)).backward()  # type: ignore[no-untyped-call]
+                task.loss(network, p, q, generator).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            task.project(network)
             step += 1
-        found = _look(network, objective, held)
+        found = _look(network, task, held)
         if not math.isfinite(found.value):
             status = Status.NONFINITE
             break
@@ -117,33 +146,36 @@ def ascend(
             status = Status.CONVERGED
             break
     # the best of many looks at few rows gains by chance, and a critic that fits noise ruins unbounded divergences in the tails
-    needed = EVIDENCE + DOUBT / math.sqrt(held[0].n + held[1].n)
+    needed = how.doubt * (EVIDENCE + DOUBT / math.sqrt(held[0].n + held[1].n))
     network.load_state_dict(kept if best.gain(first[1]) > needed else first[0])
     network.eval()
     return status, step
 
 
-def refresh(network: nn.Module, objective: Objective, x: Measure, y: Measure, how: Ascent, moments: Any) -> dict[str, Any]:
-    """Take a few warm steps on one batch, in place; `moments` is the optimiser's state, in and out."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=how.rate, betas=(0.5, 0.9))
+def refresh(network: nn.Module, task: Task, sides: tuple[Measure, Measure], how: Ascent, before: Solution) -> dict[str, Any]:
+    """Take a few warm steps on one batch, in place, with the moments of the solution before; return the new ones."""
+    optimiser = how.optimiser(network.parameters(), how.rate)
+    moments = before.state.get("moments")
     if moments is not None:
         optimiser.load_state_dict({"state": _keyed(moments), "param_groups": optimiser.state_dict()["param_groups"]})
+    generator = torch.Generator().manual_seed((how.seed << 32) + before.steps)
     network.train()
     for _ in range(how.warm):
         optimiser.zero_grad(set_to_none=True)
         with torch.enable_grad():
-            (-objective(score(network, x), score(network, y), x, y).value(x, y)).backward()  # type: ignore[no-untyped-call]
+            task.loss(network, *sides, generator).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        task.project(network)
     network.eval()
     return {str(key): dict(value) for key, value in optimiser.state_dict()["state"].items()}
 
 
 class Look:
-    """The held-out objective: its value, and each row's share for paired comparisons."""
+    """The held-out objective: its value less the penalty, and each row's share for paired comparisons."""
 
-    def __init__(self, terms: Terms, p: Measure, q: Measure) -> None:
+    def __init__(self, terms: Terms, p: Measure, q: Measure, penalty: float = 0.0) -> None:
         self.terms, self.p, self.q = terms, p, q
-        self.value = float(terms.value(p, q))
+        self.value = float(terms.value(p, q)) - penalty
 
     def gain(self, other: Look) -> float:
         """The difference to another look in its standard errors; 0 where both are the same."""
@@ -155,10 +187,12 @@ class Look:
 
 
 @torch.no_grad()
-def _look(network: nn.Module, objective: Objective, held: tuple[Measure, Measure]) -> Look:
+def _look(network: nn.Module, task: Task, held: tuple[Measure, Measure]) -> Look:
     network.eval()
     p, q = held
-    return Look(objective(score(network, p), score(network, q), p, q), p, q)
+    generator = torch.Generator().manual_seed(0)  # every look penalises the same points
+    penalty = task.penalty(task.witness(network, q), p, q, generator)
+    return Look(task.objective(score(network, p), score(network, q), p, q), p, q, float(penalty))
 
 
 def _batch(m: Measure, size: int, generator: torch.Generator) -> Measure:

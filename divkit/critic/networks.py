@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Size, Tensor, nn
 
 from divkit.measure import Measure
 
-__all__ = ["Factory", "LogitNetwork", "build", "is_image", "mlp", "parameter_groups"]
+__all__ = ["Factory", "LogitNetwork", "Staged", "build", "is_image", "mlp", "parameter_groups"]
 
 Factory = Callable[..., nn.Module]  # (*event_shapes) -> module; module(*parts) -> (n,) or (n, 1)
 
@@ -24,7 +25,27 @@ SMALLEST = 8  # height and width of what is treated as an image
 _init_lock = threading.Lock()
 
 
-class LogitNetwork(nn.Module):
+class Staged(nn.Module, ABC):
+    """A critic that is started from the data, and then trains a part of itself on points embedded once."""
+
+    @abstractmethod
+    def standardise(self, x: Measure, y: Measure) -> None:
+        """Take centre and scale from both samples."""
+
+    @abstractmethod
+    def start(self, fit: tuple[Measure, Measure], held: tuple[Measure, Measure]) -> None:
+        """Standardise, and start where data without training lead."""
+
+    @abstractmethod
+    def embed(self, m: Measure) -> Measure:
+        """The measure on which `head` trains."""
+
+    @abstractmethod
+    def head(self) -> nn.Module:
+        """What is trained, sharing its parameters with this network; its scores may be in other units."""
+
+
+class LogitNetwork(Staged):
     """The default critic: standardised inputs, a linear and quadratic part that logistic regression starts, and a small MLP.
 
     Parameters
@@ -60,12 +81,12 @@ class LogitNetwork(nn.Module):
 
     @torch.no_grad()
     def embed(self, m: Measure) -> Measure:
-        """The measure of (standardised and cut points, starting scores), on which `head` trains."""
+        """Standardised and cut points, and starting scores."""
         z = (m.flat - self.mean) / self.scale
         return Measure._of((z.clamp(-REACH, REACH), self._features(z) @ self.theta), None if m.uniform else m.weights)
 
     def head(self) -> nn.Module:
-        """What is trained from the start found by regression: the residual, sharing its parameters with this network."""
+        """The residual beside the start found by regression."""
         return _Head(self.residual)
 
     def _features(self, z: Tensor) -> Tensor:
@@ -78,7 +99,6 @@ class LogitNetwork(nn.Module):
 
     @torch.no_grad()
     def standardise(self, x: Measure, y: Measure) -> None:
-        """Take centre and scale from both samples."""
         rows = torch.cat([x.flat, y.flat]).double()
         sd = rows.std(0, correction=0)
         self.mean.copy_(rows.mean(0))
@@ -146,13 +166,13 @@ def parameter_groups(network: nn.Module, rows: int) -> list[dict[str, Any]]:
     return [{"params": rest}, {"params": [last], "weight_decay": RIDGE / rows}]
 
 
-def build(factory: Factory, x: Measure, seed: int) -> nn.Module:
+def build(factory: Factory, x: Measure, seed: int, *, features: bool = False) -> nn.Module:
     """Make the network for points like x's, initialised from `seed`; global generators are left as they were.
 
     Raises
     ------
     ValueError
-        If its output is not one finite number per point, or has no gradient.
+        If its output is not one finite number per point (with `features`, one row per point), or has no gradient.
     """
     with _init_lock, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -161,9 +181,12 @@ def build(factory: Factory, x: Measure, seed: int) -> nn.Module:
         few = [part[:2] for part in x.parts]
         network.eval()
         scores = network(*few)
-    if not isinstance(scores, Tensor) or scores.shape not in ((len(few[0]),), (len(few[0]), 1)):
+    n = len(few[0])
+    fits = isinstance(scores, Tensor) and (scores.shape in ((n,), (n, 1)) or (features and scores.shape[:-1] == (n,)))
+    if not fits:
         shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(f"critic must return one number per point, shape ({len(few[0])},); got {shape}.")
+        wanted = f"one row of features per point, shape ({n}, k)" if features else f"one number per point, shape ({n},)"
+        raise ValueError(f"critic must return {wanted}; got {shape}.")
     if not bool(torch.isfinite(scores).all()):
         raise ValueError("critic returned NaN or infinity on the first points, before any training.")
     if not scores.requires_grad:

@@ -6,17 +6,18 @@ import math
 import warnings
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from divkit.critic.ascent import Ascent, Look, ascend, refresh, score
+from divkit.critic.ascent import Ascent, Look, Task, ascend, refresh, score
 from divkit.critic.choice import Choice, factories
-from divkit.critic.networks import Factory, LogitNetwork, build
-from divkit.divergence import Divergence
+from divkit.critic.networks import Factory, LogitNetwork, Staged, build
+from divkit.critic.penalties import FREE, Penalty
+from divkit.divergence import Divergence, describe
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Status, Terms
 
@@ -52,6 +53,7 @@ class Dual(ABC):
 
     name: str
     bias: Bias = Bias.BELOW
+    quadratic: ClassVar[bool] = False  # what `measure` takes grows as n·m
 
     @property
     @abstractmethod
@@ -83,6 +85,18 @@ class Dual(ABC):
         """The smallest value of the divergence."""
         return 0.0
 
+    def honesty(self, critic: Factory | Choice) -> Bias:
+        """The bias of the cross-fitted value with critics of this factory."""
+        return self.bias
+
+    def witness(self, network: nn.Module, y: Measure) -> Scores:
+        """The function of a point whose gradient a penalty holds."""
+        return lambda m: score(network, m)
+
+    def measure(self, critics: Sequence[Scores], x: Measure, y: Measure) -> tuple[float | None, dict[str, float]]:
+        """A certified lower bound of the samples' value, where the critics give one, and what else was measured of them."""
+        return None, {}
+
 
 @dataclass(frozen=True)
 class Variational(Divergence):
@@ -99,13 +113,18 @@ class Variational(Divergence):
         From the event shapes of a point's parts to an `nn.Module` that returns one number per point; of a `Choice` the best on
         an inner split.
     ascent : Ascent
+    penalty : Penalty
+        On the critic's gradient or weights; none by default.
     """
-
-    quadratic: ClassVar[bool] = False
 
     dual: Dual
     critic: Factory | Choice = LogitNetwork
     ascent: Ascent = Ascent()
+    penalty: Penalty = FREE
+
+    @property
+    def quadratic(self) -> bool:  # type: ignore[override]
+        return self.dual.quadratic
 
     @property
     def name(self) -> str:
@@ -113,11 +132,15 @@ class Variational(Divergence):
 
     @property
     def bias(self) -> Bias:
-        return self.dual.bias
+        return self.dual.honesty(self.critic)
 
     @property
     def problem(self) -> Hashable:
-        return type(self), self.dual.problem, self.critic, self.ascent
+        return type(self), self.dual.problem, self.critic, self.ascent, self.penalty
+
+    @property
+    def _task(self) -> Task:
+        return Task(self.dual.ascend, self.penalty, self.dual.witness)
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         generator = torch.Generator().manual_seed(self.ascent.seed)
@@ -131,16 +154,18 @@ class Variational(Divergence):
             other_x, other_y = (m.take((fold != k).nonzero()[:, 0]) for m, fold in zip((x, y), folds))
             trained.append(self._train(other_x, other_y, self.ascent.seed + k, generator))
         statuses = [critic.status for critic in trained]
+        lower, measured = self.dual.measure([critic.scores for critic in trained], x, y)
         state = {
             "critics": [{key: value.clone() for key, value in critic.network.state_dict().items()} for critic in trained],
             "choice": [critic.choice for critic in trained],
             "calibration": torch.tensor([critic.calibration[:4] for critic in trained], dtype=torch.float64),
             "fold_x": folds[0],
             "fold_y": folds[1],
+            "measured": measured,
         }
         worst = max(statuses, key=list(Status).index)
         unsolved = sum(status is not Status.CONVERGED for status in statuses) / len(statuses)
-        return Solution(state, worst, sum(critic.steps for critic in trained), unsolved)
+        return Solution(state, worst, sum(critic.steps for critic in trained), unsolved, lower)
 
     def _train(self, x: Measure, y: Measure, seed: int, generator: torch.Generator) -> _Trained:
         """One critic from all of these rows: early stopped, calibrated and, of several, chosen on an inner split."""
@@ -156,12 +181,13 @@ class Variational(Divergence):
 
     def _trained(self, choice: int, fit: Sides, held: Sides, seed: int) -> _Trained:
         network = build(factories(self.critic)[choice], fit[0], seed)
-        if isinstance(network, LogitNetwork):
+        if isinstance(network, Staged):
             network.start(fit, held)
             embedded = [(network.embed(p), network.embed(q)) for p, q in (fit, held)]
-            status, steps = ascend(network.head(), self.dual.ascend, embedded[0], embedded[1], self.ascent, seed)
+            status, steps = ascend(network.head(), self._task, embedded[0], embedded[1], self.ascent, seed)
+            network.eval()
         else:
-            status, steps = ascend(network, self.dual.ascend, fit, held, self.ascent, seed)
+            status, steps = ascend(network, self._task, fit, held, self.ascent, seed)
         if status is Status.NONFINITE:
             warnings.warn(f"{self.name}: a critic's objective became infinite or NaN.", TrainingDiverged, stacklevel=2)
         with torch.no_grad():
@@ -170,7 +196,7 @@ class Variational(Divergence):
             look = Look(self.dual.ascend(s, t, *held), *held)
         if status is Status.CONVERGED and not calibration.settled:
             status = Status.STALLED
-        return _Trained(network, calibration, choice, status, steps, look)
+        return _Trained(network.requires_grad_(False), calibration, choice, status, steps, look)
 
     def advance(self, x: Measure, y: Measure, solution: Solution | None) -> Solution:
         """Improve one critic on this batch by a few warm steps, without folds."""
@@ -179,14 +205,14 @@ class Variational(Divergence):
         network = build(self.critic, x, self.ascent.seed)
         if solution is not None and len(solution.state["critics"]) == 1:
             network.load_state_dict(solution.state["critics"][0])
-        elif isinstance(network, LogitNetwork):
+        elif isinstance(network, Staged):
             network.standardise(x, y)
-        before = {} if solution is None else solution.state
-        moments = refresh(network, self.dual.ascend, x, y, self.ascent, before.get("moments"))
+        before = solution or Solution()
+        moments = refresh(network, self._task, (x, y), self.ascent, before)
         critic = {key: value.detach().clone() for key, value in network.state_dict().items()}
         calibration = torch.tensor([Calibration()[:4]], dtype=torch.float64)
-        steps = self.ascent.warm + (0 if solution is None else solution.steps)
-        return Solution({"critics": [critic], "choice": [0], "calibration": calibration, "moments": moments}, steps=steps)
+        state = {"critics": [critic], "choice": [0], "calibration": calibration, "moments": moments}
+        return Solution(state, steps=before.steps + self.ascent.warm)
 
     def scores(self, m: Measure, solution: Solution, side: str) -> Tensor:  # -> (n,)
         """Calibrated scores, each row's by the critic that did not see it; `side` is x or y."""
@@ -201,12 +227,13 @@ class Variational(Divergence):
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         s, t = self.scores(x, solution, "x"), self.scores(y, solution, "y")
         made = self.dual.terms(s, t, x, y)
+        notes = {**made.notes, **solution.state.get("measured", {})}
         spans = self.dual.spans(s.dtype, x, y)
-        if not (x.uniform and y.uniform and all(map(math.isfinite, spans))):
-            return made
-        parts = [(made.x, solution.state.get("fold_x")), (made.y, solution.state.get("fold_y"))]
-        least = max(sum(_bernstein(*part, span) for part, span in zip(parts, spans)), self.dual.least)
-        return made._replace(notes={**made.notes, "lower_finite_sample": least})
+        if x.uniform and y.uniform and all(map(math.isfinite, spans)):
+            parts = [(made.x, solution.state.get("fold_x")), (made.y, solution.state.get("fold_y"))]
+            least = max(sum(_bernstein(*part, span) for part, span in zip(parts, spans)), self.dual.least)
+            notes["lower_finite_sample"] = least
+        return made._replace(notes=notes)
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         return self.dual.descend(self.scores(x, solution, "x"), self.scores(y, solution, "y"), x, y)
@@ -259,8 +286,9 @@ class Variational(Divergence):
     def settings(self) -> dict[str, Any]:
         return {
             "dual": self.dual.name,
-            "critic": " | ".join(getattr(factory, "__name__", repr(factory)) for factory in factories(self.critic)),
-            **{f"ascent.{key}": getattr(self.ascent, key) for key in self.ascent.__dataclass_fields__},
+            "critic": " | ".join(describe(factory) for factory in factories(self.critic)),
+            **({} if self.penalty == FREE else {"penalty": describe(self.penalty)}),
+            **{f"ascent.{key}": describe(getattr(self.ascent, key)) for key in self.ascent.__dataclass_fields__},
         }
 
 
@@ -271,6 +299,9 @@ class _Trained(NamedTuple):
     status: Status
     steps: int
     look: Look  # at the held-out rows
+
+    def scores(self, m: Measure) -> Tensor:
+        return self.calibration(score(self.network, m))
 
 
 @torch.no_grad()
