@@ -127,7 +127,7 @@ TRAITS: dict[str, Traits] = {
     "kl-dv": Traits(symmetric=False),
     "renyi": Traits(fields={"order": 0.5}, symmetric=False),
     "pearson-hcr": Traits(symmetric=False),
-    "w1-dual": Traits(fields={"folds": 2, "steps": 100}),
+    "w1-dual": Traits(fields={"steps": 50}),
     "alpha": Traits(fields={"order": 0.5}, symmetric=False),
     "weighted-js": Traits(fields={"weight": 0.3}, symmetric=False),
     "skew-kl": Traits(fields={"weight": 0.5}, symmetric=False),
