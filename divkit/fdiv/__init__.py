@@ -7,6 +7,7 @@ from functools import partial
 from inspect import Signature, signature
 
 from divkit.critic import Ascent, Dual, Variational
+from divkit.fdiv.adversarial import Adversarial, NonSaturating
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.functionals import ConjugateRenyi, DonskerVaradhan, HammersleyChapmanRobbins, Renyi
 from divkit.fdiv.neighbours import NearestNeighbourKL
@@ -48,12 +49,14 @@ __all__ = [
     "SQUARED_HELLINGER",
     "TABLE",
     "TV",
+    "Adversarial",
     "Bound",
     "ConjugateRenyi",
     "DonskerVaradhan",
     "FDivergence",
     "HammersleyChapmanRobbins",
     "NearestNeighbourKL",
+    "NonSaturating",
     "Renyi",
     "alpha",
     "from_generator",

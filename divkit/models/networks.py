@@ -1,0 +1,135 @@
+"""Encoders, decoders and critics for vectors and images: multilayer perceptrons, and DCGAN's convolutions."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Size, Tensor, nn
+
+__all__ = ["Critic", "ConvCritic", "ConvGenerator", "decoder", "encoder", "perceptron"]
+
+SMALLEST = 4  # DCGAN halves an image's side while it is even and larger than this
+DEVIATION = 0.02  # of DCGAN's initial weights
+
+
+def perceptron(inputs: int, outputs: int, hidden: tuple[int, ...] = (256, 256)) -> nn.Sequential:
+    """A multilayer perceptron with ReLUs."""
+    widths = (inputs, *hidden)
+    body = [module for a, b in pairwise(widths) for module in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*body, nn.Linear(widths[-1], outputs))
+
+
+def encoder(shape: Size, outputs: int, hidden: tuple[int, ...] = (256, 256)) -> nn.Sequential:
+    """A perceptron from points (n, *shape) to (n, outputs)."""
+    return nn.Sequential(nn.Flatten(), *perceptron(shape.numel(), outputs, hidden))
+
+
+def decoder(inputs: int, shape: Size, hidden: tuple[int, ...] = (256, 256)) -> nn.Sequential:
+    """A perceptron from codes (n, inputs) to (n, *shape), without an activation at its end."""
+    return nn.Sequential(*perceptron(inputs, shape.numel(), hidden), nn.Unflatten(1, shape))
+
+
+class Critic(nn.Module):
+    """A perceptron on the flattened parts of a point, with leaky ReLUs: (n, *shape), … to (n,).
+
+    Parameters
+    ----------
+    *shapes : Size
+    hidden : tuple of int
+    """
+
+    def __init__(self, *shapes: Size, hidden: tuple[int, ...] = (128, 128, 128)) -> None:
+        super().__init__()
+        widths = (sum(shape.numel() for shape in shapes), *hidden)
+        body = [module for a, b in pairwise(widths) for module in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+        self.body = nn.Sequential(*body, nn.Linear(widths[-1], 1))
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return self.body(torch.cat([part.flatten(1) for part in parts], 1))[:, 0]  # type: ignore[no-any-return]
+
+
+class ConvGenerator(nn.Module):
+    """DCGAN's generator: strided transposed convolutions, batch norm and ReLU everywhere but at the end.
+
+    The image ends in tanh, moved from [−1, 1] to [0, 1] where the data lie. Source: Radford, Metz, Chintala (2016).
+
+    Parameters
+    ----------
+    inputs : int
+        Of the noise (n, inputs).
+    shape : Size
+        (channels, side, side).
+    width : int
+        Channels before the last layer.
+    """
+
+    def __init__(self, inputs: int, shape: Size, width: int = 32) -> None:
+        super().__init__()
+        channels, side, halvings = _image(shape)
+        wide = width * 2 ** max(halvings - 1, 0)
+        self.start = (wide, side, side)
+        layers: list[nn.Module] = [nn.Linear(inputs, math.prod(self.start)), nn.Unflatten(1, self.start)]
+        layers += [nn.BatchNorm2d(wide), nn.ReLU()]
+        for step in range(halvings):
+            last = step == halvings - 1
+            out = channels if last else wide // 2
+            layers.append(nn.ConvTranspose2d(wide, out, 4, stride=2, padding=1))
+            layers += [] if last else [nn.BatchNorm2d(out), nn.ReLU()]
+            wide = out
+        self.body = nn.Sequential(*layers)
+        self.apply(_initialise)
+
+    def forward(self, z: Tensor) -> Tensor:  # z: (n, inputs) -> (n, *shape)
+        return (torch.tanh(self.body(z)) + 1) / 2
+
+
+class ConvCritic(nn.Module):
+    """DCGAN's critic for images in [0, 1]: strided convolutions with leaky ReLUs, to (n, outputs), (n,) for one output.
+
+    Without batch norm, so that it scores each image by itself, as gradient penalties need it.
+
+    Parameters
+    ----------
+    shape : Size
+        (channels, side, side).
+    width : int
+        Channels after the first layer.
+    outputs : int
+    """
+
+    def __init__(self, shape: Size, width: int = 32, outputs: int = 1) -> None:
+        super().__init__()
+        channels, side, halvings = _image(shape)
+        layers: list[nn.Module] = []
+        for step in range(halvings):
+            out = width * 2**step
+            layers += [nn.Conv2d(channels, out, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            channels = out
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side * side, outputs))
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:  # x: (n, *shape)
+        scores: Tensor = self.body(2 * x - 1)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def _image(shape: Size) -> tuple[int, int, int]:
+    """Channels, the side of the smallest map, and how often the side is halved to get there."""
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2:
+        raise ValueError(f"images of shape (channels, side, side) with an even side are wanted; got {tuple(shape)}.")
+    channels, side, halvings = shape[0], shape[1], 0
+    while side % 2 == 0 and side > SMALLEST:
+        side, halvings = side // 2, halvings + 1
+    return channels, side, halvings
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, DEVIATION)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, DEVIATION)
