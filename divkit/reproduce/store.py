@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import shutil
-import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -19,6 +17,7 @@ import matplotlib as mpl
 
 from divkit.reproduce import drawing
 from divkit.reproduce.case import Case, Keep, Row, Setup
+from divkit.writing import write
 
 __all__ = ["Result", "load", "perform", "write"]
 
@@ -107,24 +106,6 @@ def load(case: Case, setup: Setup, directory: Path) -> Result | None:
     same = (kept["protocol"], kept["seed"], kept["full"]) == (case.stated(setup.full), setup.seed, setup.full)
     picture = directory / f"{case.name}.png"
     return Result(**kept, rows=rows, picture=picture.read_bytes()) if same and picture.is_file() else None
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file so that an interruption leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".divkit-", suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _keeper(directory: Path) -> Keep:

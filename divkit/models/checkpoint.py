@@ -1,0 +1,64 @@
+"""Checkpoints: written whole or not at all, read without running anything, and refused in one line where they do not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from divkit.writing import write
+
+__all__ = ["digest", "finite", "load", "save"]
+
+FORMAT = "divkit training, version 1"
+
+
+def digest(data: Tensor) -> str:
+    """A checksum of data, by which a checkpoint knows what it was trained on."""
+    found = hashlib.sha256(repr((tuple(data.shape), data.dtype)).encode())
+    found.update(data.detach().contiguous().cpu().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state of tensors, numbers, strings, lists and dictionaries."""
+    file = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, file)
+    write(path, file.getvalue())
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    ValueError
+        In one line, for what is no checkpoint, is damaged, of another version, or holds more than numbers and strings.
+    """
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes); delete it and start again without --resume.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds on damaged files
+        first = " ".join(str(error).split()).partition(". ")[0][:120]
+        raise ValueError(
+            f"{path} is damaged, or no checkpoint ({type(error).__name__}: {first}); delete it and start again without --resume."
+        ) from error
+    found = state.get("format") if isinstance(state, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{path} is no checkpoint of this version: wanted {FORMAT!r}, got {str(found)[:60]!r}.")
+    return dict(state)
+
+
+def finite(state: Any) -> bool:
+    """Whether all numbers of a nested state are finite."""
+    if isinstance(state, Tensor):
+        return not state.is_floating_point() or bool(torch.isfinite(state).all())
+    if isinstance(state, Mapping):
+        return all(map(finite, state.values()))
+    return all(map(finite, state)) if isinstance(state, list | tuple) else True
