@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from divkit import critic, fdiv, kernel, testing, transport
+    from divkit import critic, fdiv, kernel, metrics, models, testing, transport
     from divkit.comparison import Comparison, compare, estimate
     from divkit.criterion import Criterion
     from divkit.divergence import Divergence
@@ -50,6 +50,8 @@ __all__ = [
     "get",
     "kernel",
     "kernels",
+    "metrics",
+    "models",
     "names",
     "register",
     "test",
@@ -91,7 +93,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"divkit.{_HOME[name]}"), name)
     elif name == "kernels":
         value = importlib.import_module("divkit.kernel.kernels")
-    elif name in ("critic", "fdiv", "kernel", "testing", "transport"):
+    elif name in ("critic", "fdiv", "kernel", "metrics", "models", "testing", "transport"):
         value = importlib.import_module(f"divkit.{name}")
     else:
         raise AttributeError(f"module 'divkit' has no attribute {name!r}")

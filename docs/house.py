@@ -12,7 +12,19 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1] / "divkit"
 
-GROUND = ("checks", "progress", "writing", "registry", "measure", "results", "columns", "cleaning", "tables", "pairs", "sorting")
+GROUND = (
+    "checks",
+    "progress",
+    "writing",
+    "registry",
+    "measure",
+    "results",
+    "columns",
+    "cleaning",
+    "tables",
+    "pairs",
+    "sorting",
+)
 ABOVE = (
     *("divergence", "critic", "fdiv", "transport", "kernel", "criterion", "testing", "metrics"),
     *("compared", "runs", "comparison", "truths", "models", "reproduce", "app"),

@@ -22,7 +22,7 @@ __all__ = ["app", "main"]
 
 WIDTH = 100  # where there is no terminal
 INTERRUPTED = 130
-EXPECTED = (ValueError, TypeError, ImportError, OSError, MemoryError)
+EXPECTED = (ValueError, TypeError, ImportError, OSError, MemoryError, ArithmeticError)
 
 app = typer.Typer(
     add_completion=False,
@@ -186,6 +186,46 @@ def reproduce(
     _say(f"report written to {directory / 'index.html'}")
     if broken:
         raise RuntimeError(f"{len(broken)} of {len(CASES)} cases broke: {'; '.join(broken)}")
+
+
+@app.command()
+def train(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="vae, avb, gan, fgan, wgan, wgan-gp, cramer-gan, aae, wae, gumbel-vae.")
+    ],
+    data: Annotated[
+        str, typer.Option(metavar="D", help="digits, fashion-mnist, mnist-5k, ring8, grid25, swiss-roll, or a file of numbers.")
+    ] = "digits",
+    divergence: Annotated[
+        str | None, typer.Option("-d", "--divergence", metavar="NAME", help="From `divkit list`; the paper's own by default.")
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", help="Of the model.")] = 1000,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For checkpoint, metrics and pictures; runs/… by default.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in DIR.")] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of parameters, noise and the order of the data.")] = 0,
+    batch: Annotated[int | None, typer.Option(metavar="N", help="Points in a step.")] = None,
+    rate: Annotated[float | None, typer.Option(metavar="R", help="Adam's, for the model.")] = None,
+    look: Annotated[int | None, typer.Option(metavar="N", help="Steps between checkpoints.")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write its event files too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
+) -> None:
+    """Train a generative model, with any divergence."""
+    from divkit.app import training
+
+    settings = {"steps": steps, "seed": seed, "batch": batch, "rate": rate, "look": look}
+    made = training.train(training.Order(model, data, divergence, out, settings, resume, tensorboard))
+    first, last = made.history[0], made.history[-1]
+    if as_json:
+        import json
+
+        print(json.dumps({"title": made.title, "out": str(made.out), "seconds": made.seconds, "first": first, "last": last}))
+        return
+    change = f"objective {first['objective']:.4g} -> {last['objective']:.4g}"
+    print(f"{made.title}: {last['step']} steps in {made.seconds:.0f} s, {change}")
+    print(f"written to {made.out}: {', '.join(sorted(path.name for path in made.out.iterdir() if path.name[0] != '.'))}")
 
 
 @app.command(name="list")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from divkit import registry
 from divkit.models.model import Loss, Model
 
 __all__ = ["WAE", "squared_error"]
@@ -74,3 +75,8 @@ class WAE(Model):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.decoder(self.encoder(x))  # type: ignore[no-any-return]
+
+    def objective(self, x: Tensor) -> Tensor:
+        """Reconstruction and the energy distance of codes to the prior: an adversarial divergence is relative to its critic."""
+        z = self.encoder(x)
+        return self.cost(x, self.decoder(z)).mean() + registry.get("energy").loss(z, self.prior(len(z)))

@@ -80,13 +80,14 @@ class AVB(Model):
 
     def loss(self, x: Tensor) -> Tensor:
         z, prior = self.encoder(x), torch.randn(len(x), self.latent, dtype=x.dtype, device=x.device)
-        reconstruction = -self.likelihood(x, self.decoder(z)).mean()
+        reconstruction: Tensor = -self.likelihood(x, self.decoder(z)).mean()
         if not self.contrast:
             return reconstruction + self.criterion(rows(x, z), rows(x, prior))
         mean, deviation = self.moments(x, self.contrast)
         standard = (z - mean) / deviation
         log_ratio = (z.square() - standard.square()).sum(1) / 2 - deviation.log().sum(1)  # log r(z|x) − log p(z)
-        return reconstruction + log_ratio.mean() + self.criterion(rows(x, standard), rows(x, prior))
+        divergence: Tensor = self.criterion(rows(x, standard), rows(x, prior)) + log_ratio.mean()
+        return reconstruction + divergence
 
     @torch.no_grad()
     def moments(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:

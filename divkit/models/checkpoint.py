@@ -13,7 +13,7 @@ from torch import Tensor
 
 from divkit.writing import write
 
-__all__ = ["digest", "finite", "load", "save"]
+__all__ = ["digest", "load", "save", "sound"]
 
 FORMAT = "divkit training, version 1"
 
@@ -46,19 +46,18 @@ def load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds on damaged files
         first = " ".join(str(error).split()).partition(". ")[0][:120]
-        raise ValueError(
-            f"{path} is damaged, or no checkpoint ({type(error).__name__}: {first}); delete it and start again without --resume."
-        ) from error
+        what = f"{path} is damaged, or no checkpoint ({type(error).__name__}: {first})"
+        raise ValueError(f"{what}; delete it and start again without --resume.") from error
     found = state.get("format") if isinstance(state, dict) else None
     if found != FORMAT:
         raise ValueError(f"{path} is no checkpoint of this version: wanted {FORMAT!r}, got {str(found)[:60]!r}.")
     return dict(state)
 
 
-def finite(state: Any) -> bool:
-    """Whether all numbers of a nested state are finite."""
+def sound(state: Any) -> bool:
+    """Whether a nested state holds no NaN; infinities may be meant, as the ends of a range."""
     if isinstance(state, Tensor):
-        return not state.is_floating_point() or bool(torch.isfinite(state).all())
+        return not bool(state.isnan().any())
     if isinstance(state, Mapping):
-        return all(map(finite, state.values()))
-    return all(map(finite, state)) if isinstance(state, list | tuple) else True
+        return all(map(sound, state.values()))
+    return all(map(sound, state)) if isinstance(state, list | tuple) else True

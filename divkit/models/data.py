@@ -105,7 +105,7 @@ def _images(name: str, x: Any, side: int) -> Tensor:
 
 
 def _toy(name: str, draw: Callable[[int, torch.Generator], Tensor]) -> Callable[[torch.Generator], Data]:
-    return lambda generator: Data(name, *(draw(n, generator) for n in TOYS))
+    return lambda generator: Data(name, draw(TOYS[0], generator), draw(TOYS[1], generator))
 
 
 SETS: dict[str, Callable[[torch.Generator], Data]] = {

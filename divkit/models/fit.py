@@ -1,22 +1,23 @@
-"""The one training loop: resumable to the bit, stopped where a loss is not finite, for the models here and for the reader's own."""
+"""The one training loop, for the models here and the reader's own: resumable to the bit, stopped where a loss is not finite."""
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from divkit.checks import at_least, positive, whole
 from divkit.measure import Measure
-from divkit.models.checkpoint import digest, finite, load, save
+from divkit.models.checkpoint import digest, load, save, sound
 from divkit.models.model import criteria, untouched
 from divkit.progress import Progress, silent
 from divkit.writing import write
@@ -24,6 +25,7 @@ from divkit.writing import write
 __all__ = ["NotFinite", "Training", "fit"]
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+Watch: TypeAlias = Callable[[nn.Module, Mapping[str, float]], None]
 HELD = 512  # held-out points whose objective is watched
 
 
@@ -95,12 +97,12 @@ def fit(
     out: Path | str | None = None,
     resume: bool = False,
     progress: Progress = silent,
-    watch: Callable[[nn.Module, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> list[dict[str, float]]:
     """Train a model in place, by Adam.
 
-    The model is any `nn.Module` with a method ``loss(batch) -> scalar``; every `Criterion` among its attributes keeps its critic
-    or potentials warm, gets its extra batches, and is saved. Everything random inside comes from one seed, torch's global
+    The model is any `nn.Module` with a method ``loss(batch) -> scalar``; every `Criterion` among its attributes keeps its
+    critic warm, gets its extra batches, and is saved. Everything random inside comes from one seed, torch's global
     generator is left as it was, and a resumed run ends with the same bits as one that was never interrupted.
 
     Parameters
@@ -117,7 +119,7 @@ def fit(
     progress : callable
         Such as `divkit.progress.bars`.
     watch : callable
-        Called with the model and the step at each look, after the line is written.
+        Called with the model and the line of metrics at each look, after both are written.
 
     Returns
     -------
@@ -141,7 +143,8 @@ def fit(
     ...     def loss(self, x):
     ...         return self.criterion(x, torch.randn_like(x) + self.by)
     >>> data = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) + torch.tensor([2.0, -1.0])
-    >>> for criterion in (dk.Criterion("energy"), dk.Criterion("sinkhorn", epsilon=0.5), lambda x, y: (x.mean(0) - y.mean(0)).norm()):
+    >>> plain = lambda x, y: (x.mean(0) - y.mean(0)).norm()
+    >>> for criterion in (dk.Criterion("energy"), dk.Criterion("sinkhorn", epsilon=0.5), plain):
     ...     model = Shift(criterion)
     ...     history = dk.models.fit(model, data, dk.models.Training(steps=150, rate=0.05))
     ...     print([round(v) for v in model.by.tolist()])
@@ -214,7 +217,7 @@ def _step(run: _Run) -> float:
 
 
 def _sound(run: _Run) -> bool:
-    return finite(run.model.state_dict()) and finite({key: one.state_dict() for key, one in criteria(run.model).items()})
+    return sound(run.model.state_dict()) and sound({key: one.state_dict() for key, one in criteria(run.model).items()})
 
 
 def _failure(run: _Run, what: str) -> NotFinite:
@@ -222,7 +225,7 @@ def _failure(run: _Run, what: str) -> NotFinite:
     return NotFinite(f"{what} is not finite at step {run.step}; a smaller rate than {run.training.rate:g} may help.{kept}")
 
 
-def _look(run: _Run, watch: Callable[[nn.Module, int], None] | None) -> None:
+def _look(run: _Run, watch: Watch | None) -> None:
     """Judge the held-out points, write the line, then the checkpoint."""
     objective = getattr(run.model, "objective", run.model.loss)
     with untouched(run.model, run.training.seed):
@@ -236,7 +239,7 @@ def _look(run: _Run, watch: Callable[[nn.Module, int], None] | None) -> None:
         _save(run)
     if watch is not None:
         with untouched(run.model, run.training.seed):
-            watch(run.model, run.step)
+            watch(run.model, line)
 
 
 def _plain(line: Mapping[str, float]) -> dict[str, float | None]:
@@ -284,7 +287,8 @@ def _begin(run: _Run, resume: bool) -> None:
 def _architecture(model: nn.Module) -> str:
     """The model, its criteria and the shapes of its parameters, as a short text."""
     shapes = " ".join(f"{key}{tuple(value.shape)}" for key, value in model.state_dict().items())
-    return f"{type(model).__name__} {shapes} {' '.join(f'{key}={one!r}' for key, one in criteria(model).items())}"
+    losses = " ".join(f"{key}={one!r}" for key, one in criteria(model).items())
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{type(model).__name__} {shapes} {losses}")  # addresses differ from run to run
 
 
 class _Order:

@@ -61,7 +61,8 @@ class Relaxation:
 class GumbelVAE(Model):
     r"""A variational autoencoder with categorical codes.
 
-    .. math:: \max\; E[\log p(x | y)] - \sum_c KL(q_c(\cdot | x) \| \mathrm{uniform}), \qquad y = \mathrm{softmax}((\log q + g)/\tau)
+    .. math:: \max\; E[\log p(x | y)] - \sum_c KL(q_c(\cdot | x) \| \mathrm{uniform}),
+              \qquad y = \mathrm{softmax}((\log q + g)/\tau)
 
     Nats. With a criterion the closed-form KL gives way to that divergence between the batch's codes and draws of the uniform
     prior at the same temperature. Held-out points are coded by the max trick. Source: Jang, Gu, Poole (2017); Maddison, Mnih,

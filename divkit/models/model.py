@@ -19,7 +19,7 @@ Loss: TypeAlias = Callable[[Any, Any], Tensor]
 
 
 class Model(nn.Module, ABC):
-    """A generative model. Its noise comes from torch's global generator, as dropout's does; `fit` seeds, keeps and restores it."""
+    """A generative model. Its noise comes from torch's global generator, as dropout's does; `fit` seeds and restores it."""
 
     @abstractmethod
     def loss(self, x: Tensor) -> Tensor:

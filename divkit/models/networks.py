@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Size, Tensor, nn
 
-__all__ = ["Critic", "ConvCritic", "ConvGenerator", "decoder", "encoder", "perceptron"]
+__all__ = ["ConvCritic", "ConvGenerator", "Critic", "decoder", "encoder", "perceptron"]
 
 SMALLEST = 4  # DCGAN halves an image's side while it is even and larger than this
 DEVIATION = 0.02  # of DCGAN's initial weights

@@ -53,14 +53,14 @@ class VAE(Model):
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.latent, self.criterion = latent, criterion
 
-    def posterior(self, x: Tensor) -> Independent:
+    def posterior(self, x: Tensor) -> Independent[Normal]:
         mean, log_variance = self.encoder(x).chunk(2, 1)
-        return Independent(Normal(mean, (0.5 * log_variance).exp()), 1)  # type: ignore[no-untyped-call]
+        return Independent(Normal(mean, (0.5 * log_variance).exp()), 1)
 
-    def prior(self) -> Independent:
+    def prior(self) -> Independent[Normal]:
         like = next(self.decoder.parameters())
         zero = like.new_zeros(self.latent)
-        return Independent(Normal(zero, zero + 1), 1)  # type: ignore[no-untyped-call]
+        return Independent(Normal(zero, zero + 1), 1)
 
     def loss(self, x: Tensor) -> Tensor:
         q = self.posterior(x)
@@ -84,5 +84,5 @@ class VAE(Model):
         weights = []
         for _ in range(k):
             z = q.sample()
-            weights.append(self.likelihood(x, self.decoder(z)) + prior.log_prob(z) - q.log_prob(z))
+            weights.append(self.likelihood(x, self.decoder(z)) + prior.log_prob(z) - q.log_prob(z))  # type: ignore[no-untyped-call]
         return torch.logsumexp(torch.stack(weights), 0) - math.log(k)

@@ -1,0 +1,182 @@
+"""`divkit train`: data by name or from a file, a model by name, and what is shown and written while it trains."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from divkit.columns import Kind, Table, shown
+from divkit.models import Data, build, fit, load
+from divkit.models.data import SETS, split
+from divkit.writing import write
+
+__all__ = ["Order", "Summary", "train"]
+
+SHOWN = 64  # images in a picture; a cloud shows more points
+CLOUD = 2000
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for on the command line."""
+
+    model: str
+    data: str
+    divergence: str | None
+    out: Path | None
+    settings: Mapping[str, Any]  # of `divkit.models.Training`; those not given are the recipe's
+    resume: bool = False
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a training ended."""
+
+    title: str
+    out: Path
+    history: list[dict[str, float]]
+    seconds: float
+
+
+def train(order: Order) -> Summary:
+    """Train, with a checkpoint, metrics and pictures in the order's directory."""
+    settings = {key: value for key, value in order.settings.items() if value is not None}
+    seed = settings.get("seed", 0)
+    data = _data(order.data, seed)
+    model, training = build(order.model, data, order.divergence, seed)
+    out = order.out or Path("runs") / _safe("-".join(filter(None, (order.model, data.name, order.divergence))))
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file; name a directory.")
+    watcher = _Watcher(out, data, started=time.monotonic(), tensorboard=_writer(out) if order.tensorboard else None)
+    history = fit(
+        model,
+        data.train,
+        replace(training, **settings),
+        test=data.test,
+        out=out,
+        resume=order.resume,
+        progress=watcher.bar,
+        watch=watcher.look,
+    )
+    title = f"{order.model} on {data.name}" + (f" by {order.divergence}" if order.divergence else "")
+    return Summary(title, out, history, time.monotonic() - watcher.started)
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+
+
+def _data(name: str, seed: int) -> Data:
+    """A set by its name, or the numbers in a file, tables in units of their standard deviations."""
+    if name in SETS:
+        return load(name, seed)
+    path = Path(name)
+    if not path.exists() and not path.suffix:
+        return load(name, seed)  # which says what there is
+    from divkit.app.files import read
+
+    found = read(path)
+    points = _numbers(found, path) if isinstance(found, Table) else torch.from_numpy(np.asarray(found, dtype=np.float32))
+    points = points.float().reshape(len(points), -1) if points.ndim == 1 else points.float()
+    if not bool(torch.isfinite(points).all()):
+        raise ValueError(f"NaN or infinite values in {path}; fill them in, or leave those rows out.")
+    made = split(_safe(path.stem), points, None, torch.Generator().manual_seed(seed))
+    if points.ndim != 2:
+        return made
+    mean, deviation = made.train.mean(0), made.train.std(0)
+    deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+    return replace(made, train=(made.train - mean) / deviation, test=(made.test - mean) / deviation)
+
+
+def _numbers(found: Table, path: Path) -> Tensor:
+    columns = [column for column in found.columns if column.kind is Kind.NUMBER]
+    if len(columns) < len(found.columns):
+        others = [column.name for column in found.columns if column.kind is not Kind.NUMBER]
+        raise ValueError(f"{path}: the columns {shown(others)} hold no numbers; a model needs numbers, leave them out.")
+    return torch.from_numpy(np.stack([column.values for column in columns], 1))
+
+
+def _writer(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError("--tensorboard needs tensorboard: pip install tensorboard; or leave it out.") from None
+    return SummaryWriter(str(out))
+
+
+@dataclass
+class _Watcher:
+    """Shows losses on stderr, and draws samples at each look."""
+
+    out: Path
+    data: Data
+    started: float
+    tensorboard: Any
+    show: Callable[[str], None] = field(default=lambda text: print(text, file=sys.stderr, flush=True))
+
+    @contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Callable[[int], object]]:
+        """A bar with the losses of the last look in a terminal; elsewhere lines, at looks alone."""
+        if not sys.stderr.isatty():
+            yield lambda steps: None
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=title, file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
+            self.show = lambda text: bar.set_postfix_str(text.partition(": ")[2], refresh=False)
+            yield bar.update
+
+    def look(self, model: nn.Module, line: Mapping[str, float]) -> None:
+        parts = [f"{key} {value:.4g}" for key, value in line.items() if key != "step"]
+        self.show(f"step {line['step']}: {', '.join(parts)}")
+        if self.tensorboard is not None:
+            for key in line.keys() - {"step"}:
+                self.tensorboard.add_scalar(key, line[key], line["step"])
+            self.tensorboard.flush()
+        count = SHOWN if self.data.images else CLOUD
+        samples = model.sample(count)  # type: ignore[operator]
+        name = "samples.png" if line["step"] else "samples-start.png"
+        write(self.out / name, _picture(self.data, self.data.test[:count], samples))
+        if self.data.images and hasattr(model, "reconstruct") and line["step"]:
+            x = self.data.test[: SHOWN // 2]
+            pairs = torch.stack([x, model.reconstruct(x)], 1).flatten(0, 1)  # type: ignore[operator]
+            write(self.out / "reconstructions.png", _picture(self.data, None, pairs))
+
+
+def _picture(data: Data, real: Tensor | None, made: Tensor) -> bytes:
+    """Images as a square of tiles; points as a cloud beside the data's."""
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    ax = figure.subplots()
+    if data.images:
+        ax.imshow(tiles(made), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        ax.set_axis_off()
+    else:
+        for points, colour, label in ((real, "#b9b6ae", "data"), (made, "#0b5c8f", "model")):
+            if points is not None:
+                flat = points.flatten(1)
+                ax.scatter(flat[:, 0], flat[:, 1 % flat.shape[1]], s=3, color=colour, label=label, linewidths=0)
+        ax.legend(frameon=False)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=120, metadata={"Software": None})
+    return out.getvalue()
+
+
+def tiles(x: Tensor) -> Any:  # x: (n, channels, side, side) -> (rows·side, columns·side)
+    """Images side by side, the channels' mean."""
+    side = int(len(x) ** 0.5)
+    grey = torch.nn.functional.pad(x[: side * side].mean(1), (1, 1, 1, 1))
+    height, width = grey.shape[1:]
+    return grey.reshape(side, side, height, width).permute(0, 2, 1, 3).reshape(side * height, side * width).numpy()
