@@ -49,12 +49,12 @@ class Adversarial(Dual):
     def problem(self) -> Hashable:
         return type(self), self.record
 
-    def witness(self, v: Tensor) -> Tensor:
+    def activated(self, v: Tensor) -> Tensor:
         """T = g_f(V), in float64."""
         return self.record.activation(v.double().clamp(-REACH, REACH))
 
     def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        return Terms(self.witness(s), -self.record.conjugate(self.witness(t)))
+        return Terms(self.activated(s), -self.record.conjugate(self.activated(t)))
 
 
 @dataclass(frozen=True)
@@ -83,4 +83,4 @@ class NonSaturating(Adversarial):
         return f"{self.record.name}, non-saturating"
 
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
-        return x.mean(self.record.conjugate(self.witness(s))) - y.mean(self.witness(t))
+        return x.mean(self.record.conjugate(self.activated(s))) - y.mean(self.activated(t))
