@@ -2,6 +2,7 @@
 
 from divkit.critic.ascent import Ascent
 from divkit.critic.choice import Choice, linear, quadratic
+from divkit.critic.featured import CramerSurrogate, Featured
 from divkit.critic.kantorovich import Kantorovich
 from divkit.critic.lipschitz import GroupSort, Orthonormal, Spectral
 from divkit.critic.networks import LogitNetwork, mlp
@@ -16,7 +17,9 @@ __all__ = [
     "Ascent",
     "Choice",
     "Clip",
+    "CramerSurrogate",
     "Dual",
+    "Featured",
     "Free",
     "GradientPenalty",
     "GroupSort",

@@ -54,6 +54,7 @@ class Dual(ABC):
     name: str
     bias: Bias = Bias.BELOW
     quadratic: ClassVar[bool] = False  # what `measure` takes grows as n·m
+    apart: ClassVar[bool] = False  # scores are features, and those of one fold's critic say nothing beside another's
 
     @property
     @abstractmethod
@@ -180,7 +181,7 @@ class Variational(Divergence):
         return best
 
     def _trained(self, choice: int, fit: Sides, held: Sides, seed: int) -> _Trained:
-        network = build(factories(self.critic)[choice], fit[0], seed)
+        network = build(factories(self.critic)[choice], fit[0], seed, features=self.dual.apart)
         if isinstance(network, Staged):
             network.start(fit, held)
             embedded = [(network.embed(p), network.embed(q)) for p, q in (fit, held)]
@@ -202,7 +203,7 @@ class Variational(Divergence):
         """Improve one critic on this batch by a few warm steps, without folds."""
         if isinstance(self.critic, Choice):
             raise ValueError("a training loop's batches cannot choose a critic; give one of them, not a Choice.")
-        network = build(self.critic, x, self.ascent.seed)
+        network = build(self.critic, x, self.ascent.seed, features=self.dual.apart)
         if solution is not None and len(solution.state["critics"]) == 1:
             network.load_state_dict(solution.state["critics"][0])
         elif isinstance(network, Staged):
@@ -225,6 +226,8 @@ class Variational(Divergence):
         return out
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        if self.dual.apart:
+            return self._apart(x, y, solution)
         s, t = self.scores(x, solution, "x"), self.scores(y, solution, "y")
         made = self.dual.terms(s, t, x, y)
         notes = {**made.notes, **solution.state.get("measured", {})}
@@ -235,7 +238,21 @@ class Variational(Divergence):
             notes["lower_finite_sample"] = least
         return made._replace(notes=notes)
 
+    def _apart(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        """Terms of each fold by itself, in shares of the fold's mass in x."""
+        a, b = (torch.zeros(m.n, dtype=torch.float64, device=m.device) for m in (x, y))
+        second = 0.0
+        for (i, s), (j, t) in zip(self._by_fold(x, solution, "x"), self._by_fold(y, solution, "y")):
+            found = self.dual.terms(s, t, x.take(i), y.take(j))
+            share, other = (m.weights[rows].sum() for m, rows in ((x, i), (y, j)))
+            a = a.index_put((i,), found.x.double())
+            b = b.index_put((j,), found.y.double() * share / other)
+            second += float(share.detach() * found.second_order) ** 2
+        return Terms(a, b, second_order=math.sqrt(second))
+
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
+        if self.dual.apart and len(solution.state["critics"]) > 1:
+            return self.terms(x, y, solution).value(x, y)
         return self.dual.descend(self.scores(x, solution, "x"), self.scores(y, solution, "y"), x, y)
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
@@ -276,7 +293,7 @@ class Variational(Divergence):
             yield rows, Calibration(*state["calibration"][k].tolist())(score(network, part))
 
     def _network(self, m: Measure, weights: dict[str, Tensor], choice: int = 0) -> nn.Module:
-        network = build(factories(self.critic)[choice], m, self.ascent.seed)
+        network = build(factories(self.critic)[choice], m, self.ascent.seed, features=self.dual.apart)
         network.load_state_dict(weights)
         for parameter in network.parameters():
             parameter.requires_grad_(False)
