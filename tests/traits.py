@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import ot
 import torch
+from scipy.special import gamma
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
@@ -101,6 +102,15 @@ def neighbours(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray, k: in
     return float(x.shape[1] * np.mean(np.log(nu / rho)) + np.log(len(y) / (len(x) - 1)))
 
 
+def renyi_neighbours(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray, k: int = 5, order: float = 0.5) -> float:
+    """Póczos and Schneider's estimator of ∫ pᵅ q¹⁻ᵅ, by scikit-learn's neighbours."""
+    rho = NearestNeighbors(n_neighbors=k + 1).fit(x).kneighbors(x)[0][:, -1]
+    nu = NearestNeighbors(n_neighbors=k).fit(y).kneighbors(x)[0][:, -1]
+    ratio = (len(x) - 1) * rho ** x.shape[1] / (len(y) * nu ** x.shape[1])
+    unbias = gamma(k) ** 2 / (gamma(k - order + 1) * gamma(k + order - 1))
+    return float(np.log(np.mean(ratio ** (1 - order)) * unbias) / (order - 1))
+
+
 def energy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return -distances(x, y)
 
@@ -123,7 +133,9 @@ TRAITS: dict[str, Traits] = {
     "sliced-w1": Traits(sliced(1), {"projections": 20}, degree=1, duplication=True, zero_at_equal=True),
     "sliced-w2": Traits(sliced(2), {"projections": 20}, degree=2, duplication=True, zero_at_equal=True),
     "kl-knn": Traits(neighbours, degree=0, symmetric=False, weights=False, envelope=False),
+    "renyi-knn": Traits(renyi_neighbours, {"order": 0.5}, symmetric=False, weights=False, envelope=False),
     **{name: Traits(symmetric=name in SYMMETRIC) for name in LEARNED},
+    **{f"{name}-classifier": Traits(symmetric=name in SYMMETRIC) for name in LEARNED},
     "kl-dv": Traits(symmetric=False),
     "renyi": Traits(fields={"order": 0.5}, symmetric=False),
     "pearson-hcr": Traits(symmetric=False),

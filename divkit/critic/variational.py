@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from divkit.critic.ascent import Ascent, Look, Task, ascend, refresh, score
 from divkit.critic.choice import Choice, factories
 from divkit.critic.networks import Factory, LogitNetwork, Staged, build
 from divkit.critic.penalties import FREE, Penalty
+from divkit.critic.relabelling import relabelled
+from divkit.critic.splits import bernstein, cut_folds, inner_split
 from divkit.divergence import Divergence, describe
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Status, Terms
@@ -24,8 +25,6 @@ from divkit.results import Bias, Solution, Status, Terms
 __all__ = ["Calibration", "Dual", "TrainingDiverged", "Variational"]
 
 BETTER = 1.0  # standard errors on the inner split by which a later critic must beat an earlier, simpler one
-LEVEL = 0.95  # of the finite-sample lower bound
-LEAST = 10  # rows on each side for a test: five train the critic, five judge it
 
 Scores = Callable[[Measure], Tensor]
 Sides = tuple[Measure, Measure]
@@ -71,6 +70,10 @@ class Dual(ABC):
 
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
         """What a model minimises."""
+        return self.terms(s, t, x, y).value(x, y)
+
+    def value(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
+        """The value of `terms` alone, for those who need many."""
         return self.terms(s, t, x, y).value(x, y)
 
     def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
@@ -145,7 +148,7 @@ class Variational(Divergence):
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         generator = torch.Generator().manual_seed(self.ascent.seed)
-        folds = _folds(x, self.ascent.folds, generator), _folds(y, self.ascent.folds, generator)
+        folds = cut_folds(x, self.ascent.folds, generator), cut_folds(y, self.ascent.folds, generator)
         return self.crossfit(x, y, folds, generator)
 
     def crossfit(self, x: Measure, y: Measure, folds: tuple[Tensor, Tensor], generator: torch.Generator) -> Solution:
@@ -170,7 +173,7 @@ class Variational(Divergence):
 
     def _train(self, x: Measure, y: Measure, seed: int, generator: torch.Generator) -> _Trained:
         """One critic from all of these rows: early stopped, calibrated and, of several, chosen on an inner split."""
-        (fit_x, held_x), (fit_y, held_y) = (_split(m, self.ascent.held, generator) for m in (x, y))
+        (fit_x, held_x), (fit_y, held_y) = (inner_split(m, self.ascent.held, generator) for m in (x, y))
         fit, held = (fit_x, fit_y), (held_x, held_y)
         best: _Trained | None = None
         for choice in range(len(factories(self.critic))):
@@ -234,7 +237,7 @@ class Variational(Divergence):
         spans = self.dual.spans(s.dtype, x, y)
         if x.uniform and y.uniform and all(map(math.isfinite, spans)):
             parts = [(made.x, solution.state.get("fold_x")), (made.y, solution.state.get("fold_y"))]
-            least = max(sum(_bernstein(*part, span) for part, span in zip(parts, spans)), self.dual.least)
+            least = max(sum(bernstein(*part, span) for part, span in zip(parts, spans)), self.dual.least)
             notes["lower_finite_sample"] = least
         return made._replace(notes=notes)
 
@@ -256,33 +259,19 @@ class Variational(Divergence):
         return self.dual.descend(self.scores(x, solution, "x"), self.scores(y, solution, "y"), x, y)
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
-        """Relabel held-out rows: one critic is trained on half of the rows with their observed labels (row 0).
+        """Relabel held-out rows, judged by one critic trained on the other half: see `relabelled`."""
 
-        Given that half, the other half's labels are exchangeable under P = Q at fixed numbers of each side; every other row of
-        `labels` stands for one such relabelling, drawn from a seed that is a checksum of it.
-        """
-        generator = torch.Generator().manual_seed(self.ascent.seed)
-        observed = labels[0].cpu()
-        train = torch.zeros(pooled.n, dtype=torch.bool)
-        for side in (observed, ~observed):
-            rows = side.nonzero()[:, 0]
-            if len(rows) < LEAST:
-                raise ValueError(
-                    f"Found array with {len(rows)} sample(s) while a minimum of {LEAST} is required: testing a trained critic."
-                )
-            train[rows[torch.randperm(len(rows), generator=generator)[: len(rows) // 2]]] = True
-        x, y = (pooled.take((train & side).nonzero()[:, 0].to(pooled.device)) for side in (observed, ~observed))
-        network, calibration = self._train(x, y, self.ascent.seed, generator)[:2]
-        rest, kept = pooled.take((~train).nonzero()[:, 0].to(pooled.device)), observed[~train]
-        results = torch.empty(len(labels), dtype=torch.float64)
-        with torch.no_grad():
-            values = calibration(score(network, rest))
-            for b, row in enumerate(labels.cpu()):
-                shuffle = torch.Generator().manual_seed(zlib.crc32(row.numpy().tobytes()))
-                label = kept[torch.randperm(len(kept), generator=shuffle)] if b else kept
-                p, q = (rest.take(side.nonzero()[:, 0].to(rest.device)) for side in (label, ~label))
-                results[b] = self.dual.terms(values[label], values[~label], p, q).value(p, q)
-        return results
+        def fit(x: Measure, y: Measure, generator: torch.Generator) -> Scores:
+            network, calibration = self._train(x, y, self.ascent.seed, generator)[:2]
+            return lambda m: calibration(score(network, m))
+
+        return relabelled(pooled, labels, self.ascent.seed, fit, self.dual.value)
+
+    def every_score(self, m: Measure, solution: Solution) -> Iterator[Tensor]:
+        """Every critic's calibrated scores (n,) of points that none has seen."""
+        for k, weights in enumerate(solution.state["critics"]):
+            network = self._network(m, weights, solution.state["choice"][k])
+            yield Calibration(*solution.state["calibration"][k].tolist())(score(network, m))
 
     def _by_fold(self, m: Measure, solution: Solution, side: str) -> Iterator[tuple[Tensor, Tensor]]:
         state = solution.state
@@ -319,44 +308,3 @@ class _Trained(NamedTuple):
 
     def scores(self, m: Measure) -> Tensor:
         return self.calibration(score(self.network, m))
-
-
-@torch.no_grad()
-def _bernstein(values: Tensor, folds: Tensor | None, span: float) -> float:
-    """A lower bound of the folds' mean expectation that holds at any sample size, each side with half of 1 − LEVEL.
-
-    Maurer and Pontil's (2009) empirical Bernstein bound in every fold, whose critic saw none of it; folds share the rest.
-    """
-    parts = [values] if folds is None else [values[folds == k] for k in range(int(folds.max()) + 1)]
-    doubt = math.log(2 * 2 * len(parts) / (1 - LEVEL))
-    bounds = [
-        float(part.double().mean() - (2 * part.double().var() * doubt / len(part)).sqrt())
-        - 7 * span * doubt / (3 * len(part) - 3)
-        for part in parts
-        if len(part) > 1
-    ]
-    shares = [len(part) / len(values) for part in parts if len(part) > 1]
-    return sum(share * bound for share, bound in zip(shares, bounds)) if len(bounds) == len(parts) else -math.inf
-
-
-def _folds(m: Measure, count: int, generator: torch.Generator) -> Tensor:  # -> (n,) long
-    """Each row's fold, of equal sizes, at random."""
-    if m.n < 2 * count:
-        raise ValueError(
-            f"Found array with {m.n} sample(s) while a minimum of {2 * count} is required: {count}-fold cross-fitting."
-        )
-    order = torch.randperm(m.n, generator=generator)
-    folds = torch.empty(m.n, dtype=torch.long)
-    folds[order] = torch.arange(m.n) % count
-    return folds.to(m.device)
-
-
-def _split(m: Measure, held: float, generator: torch.Generator) -> tuple[Measure, Measure]:
-    """Cut the rows at random into those that fit and those held out."""
-    order = torch.randperm(m.n, generator=generator).to(m.device)
-    cut = max(1, round(held * m.n))
-    if not m.uniform:  # a side without mass cannot be trained on or judged
-        for part in (order[cut:], order[:cut]):
-            if not float(m.weights[part].sum()) > 0:
-                raise ValueError("the weights leave a fold without mass; too few rows have weight.")
-    return m.take(order[cut:]), m.take(order[:cut])

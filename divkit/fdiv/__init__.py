@@ -9,8 +9,10 @@ from inspect import Signature, signature
 from divkit.critic import Ascent, Dual, Variational
 from divkit.fdiv.adversarial import Adversarial, NonSaturating
 from divkit.fdiv.bounds import Bound
+from divkit.fdiv.classifier import Classifier
 from divkit.fdiv.functionals import ConjugateRenyi, DonskerVaradhan, HammersleyChapmanRobbins, Renyi
-from divkit.fdiv.neighbours import NearestNeighbourKL
+from divkit.fdiv.neighbours import NearestNeighbourKL, NearestNeighbourRenyi
+from divkit.fdiv.ratio import DensityRatio, FittedRatio, Given, density_ratio
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import (
     FGAN_JS,
@@ -51,14 +53,20 @@ __all__ = [
     "TV",
     "Adversarial",
     "Bound",
+    "Classifier",
     "ConjugateRenyi",
+    "DensityRatio",
     "DonskerVaradhan",
     "FDivergence",
+    "FittedRatio",
+    "Given",
     "HammersleyChapmanRobbins",
     "NearestNeighbourKL",
+    "NearestNeighbourRenyi",
     "NonSaturating",
     "Renyi",
     "alpha",
+    "density_ratio",
     "from_generator",
     "perspective",
     "relative_pearson",
@@ -100,3 +108,6 @@ register("kl-dv", _variational(DonskerVaradhan))
 register("renyi", _variational(_renyi, _renyi))
 register("pearson-hcr", _variational(HammersleyChapmanRobbins))
 register("kl-knn", NearestNeighbourKL)
+register("renyi-knn", NearestNeighbourRenyi)
+for _name, _record in TABLE.items():
+    register(f"{_name}-classifier", partial(Classifier, _record))

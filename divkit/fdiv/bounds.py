@@ -43,16 +43,14 @@ class Bound(LogitDual):
     def name(self) -> str:  # type: ignore[override]
         return self.evaluate.name
 
-    def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+    def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self._limit(s.dtype, x, y)
-        near_s, near_t = s.clamp(-limit, limit), t.clamp(-limit, limit)
-        made = Terms(self.evaluate.a(near_s), -self.evaluate.b(near_t))
-        notes = {
-            **compared(self.evaluate, near_s, near_t, x, y),
-            **self._clipped(s, t, x, y, made),
-            **diagnosed(made),
-        }
-        return made._replace(notes=notes)
+        return Terms(self.evaluate.a(s.clamp(-limit, limit)), -self.evaluate.b(t.clamp(-limit, limit)))
+
+    def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+        made, limit = self.bare(s, t, x, y), self._limit(s.dtype, x, y)
+        read = compared(self.evaluate, s.clamp(-limit, limit), t.clamp(-limit, limit), x, y)
+        return made._replace(notes={**read, **self._clipped(s, t, x, y, made), **diagnosed(made)})
 
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
         limit = min(self.evaluate.limit(s.dtype), 30.0)

@@ -17,6 +17,8 @@ from divkit.results import Bias, Terms
 
 __all__ = ["ConjugateRenyi", "DonskerVaradhan", "HammersleyChapmanRobbins", "Renyi"]
 
+STEEP = 30.0  # the largest |logit| that a model descends
+
 
 class _Functional(LogitDual):
     """A dual φ(E_P g(v), E_Q h(v)) of a logit: evaluated once on all held-out rows, as a mean in a logarithm is biased."""
@@ -24,11 +26,17 @@ class _Functional(LogitDual):
     bias = Bias.UNKNOWN  # below for a fixed critic, and above by the variance of a mean inside a logarithm or a quotient
 
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        limit = self.witnessed(x, y)
-        made = self.linear(s.double().clamp(-limit, limit), t.double().clamp(-limit, limit), x, y)
+        made, limit = self.bare(s, t, x, y), self.witnessed(x, y)
         with torch.no_grad():
             beyond = x.mean((s.abs() > limit).double()) + y.mean((t.abs() > limit).double())
-        return made._replace(notes={"clipped_share": float(beyond) / 2, **diagnosed(made), **made.notes})
+        return made._replace(notes={"clipped_share": float(beyond) / 2, **diagnosed(made)})
+
+    def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+        limit = self.witnessed(x, y)
+        return self.linear(s.double().clamp(-limit, limit), t.double().clamp(-limit, limit), x, y)
+
+    def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
+        return self.linear(s.double().clamp(-STEEP, STEEP), t.double().clamp(-STEEP, STEEP), x, y).value(x, y)
 
     def linear(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         """The functional, linearised at these samples' means."""
@@ -173,7 +181,7 @@ class HammersleyChapmanRobbins(_Functional):
     def functional(self, left: Tensor, right: Tensor) -> Tensor:
         variance = right[1] - right[0].square()
         gap = (left[0] - right[0]).square()
-        return gap / variance if float(variance) > 0 else 0 * gap  # a constant T witnesses nothing
+        return gap / variance if bool(variance > 0) else 0 * gap  # a constant T witnesses nothing
 
 
 def checked_order(order: float) -> None:

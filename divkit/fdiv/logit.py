@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Hashable
 
 import torch
@@ -36,6 +37,13 @@ class LogitDual(Dual):
         limit = self.train.limit(s.dtype)
         pair = self.train.smooth
         return Terms(pair.a(s.clamp(-limit, limit)), -pair.b(t.clamp(-limit, limit)))
+
+    @abstractmethod
+    def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+        """What is reported, without notes."""
+
+    def value(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
+        return self.bare(s, t, x, y).value(x, y)
 
     def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
         """Slope and shift of the logit by penalised logistic regression on held-out scores.
