@@ -11,6 +11,7 @@ from divkit.fdiv.adversarial import Adversarial, NonSaturating
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.classifier import Classifier
 from divkit.fdiv.functionals import ConjugateRenyi, DonskerVaradhan, HammersleyChapmanRobbins, Renyi
+from divkit.fdiv.information import mutual_information
 from divkit.fdiv.neighbours import NearestNeighbourKL, NearestNeighbourRenyi
 from divkit.fdiv.ratio import DensityRatio, FittedRatio, Given, density_ratio
 from divkit.fdiv.records import FDivergence
@@ -68,6 +69,7 @@ __all__ = [
     "alpha",
     "density_ratio",
     "from_generator",
+    "mutual_information",
     "perspective",
     "relative_pearson",
     "skew_kl",

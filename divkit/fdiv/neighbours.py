@@ -167,7 +167,7 @@ class NearestNeighbourRenyi(_NearestNeighbour):
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         power = self.order - 1
         correction = 2 * math.lgamma(self.k) - math.lgamma(self.k - power) - math.lgamma(self.k + power)
-        exponents = power * self.logits(x, y, solution) + torch.where(solution.state["tied"], 0.0, correction)
+        exponents = power * self.logits(x, y, solution) + correction * (~solution.state["tied"]).double()
         top = exponents.detach().max()
         share = torch.exp(exponents - top)
         notes = {"tied_share": float(solution.state["tied"].double().mean())}
