@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
+from divkit.reproduce.estimators import ESTIMATORS
 from divkit.reproduce.fgan_gauss import FGAN_GAUSS
 from divkit.reproduce.saturation import SATURATION
 from divkit.reproduce.store import Result, load, perform, write
@@ -36,6 +37,7 @@ __all__ = [
 _CASES = (  # in the order of the report: exact ones first
     SURVEY_CASE,
     FGAN_GAUSS,
+    ESTIMATORS,
     SATURATION,
 )
 

@@ -1,0 +1,136 @@
+"""Estimates beside the truth, many times over: what the case `estimators` counts."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.distributions import MultivariateNormal
+
+from divkit import registry
+from divkit.divergence import Divergence
+from divkit.measure import Measure
+from divkit.results import Solution
+from divkit.truths import exact
+
+__all__ = ["Setting", "Told", "known", "measure", "summary", "truth"]
+
+WEIGHTS = {"order": 0.5, "weight": 0.3, "epsilon": 1.0}  # fields without which a name has no value, or no exact one
+FIELDS = {
+    "alpha": ("order",),
+    "weighted-js": ("weight",),
+    "skew-kl": ("weight",),
+    "relative-pearson": ("weight",),
+    "renyi": ("order",),
+    "renyi-knn": ("order",),
+    "sinkhorn": ("epsilon",),
+    "entropic-ot": ("epsilon",),
+    "mmd": ("bandwidth",),
+    "mmd-laplace": ("bandwidth",),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """P = N(δe₁, I) against Q = N(0, I) in d dimensions, n samples of each."""
+
+    n: int
+    d: int
+    shift: float
+
+    def laws(self) -> tuple[MultivariateNormal, MultivariateNormal]:
+        """P and Q."""
+        mean = torch.zeros(self.d, dtype=torch.float64)
+        unit = torch.eye(self.d, dtype=torch.float64)
+        moved = mean.clone()
+        moved[0] = self.shift
+        return MultivariateNormal(moved, unit), MultivariateNormal(mean, unit)
+
+    def samples(self, seed: int) -> tuple[Measure, Measure]:
+        """n points of each."""
+        generator = torch.Generator().manual_seed(seed)
+        x, y = torch.randn(2, self.n, self.d, generator=generator, dtype=torch.float64)
+        x[:, 0] += self.shift
+        return Measure(x), Measure(y)
+
+    def fields(self, name: str) -> dict[str, float]:
+        """What a name is asked with."""
+        base = name.removesuffix("-classifier")
+        given = {**WEIGHTS, "bandwidth": math.sqrt(2 * self.d)}
+        return {key: given[key] for key in FIELDS.get(base, ())}
+
+    def __str__(self) -> str:
+        return f"n = {self.n:,}, d = {self.d}, δ = {self.shift:g}"
+
+
+class Told(NamedTuple):
+    """One estimate."""
+
+    value: float
+    stderr: float
+    low: float
+    high: float
+    seconds: float
+    solved: bool
+
+
+def known(setting: Setting) -> list[str]:
+    """The registered names whose exact value is known in a setting."""
+    found = []
+    for name in registry.names():
+        try:
+            truth(name, setting)
+        except ValueError:
+            continue
+        found.append(name)
+    return found
+
+
+def truth(name: str, setting: Setting) -> float:
+    """The exact value."""
+    p, q = setting.laws()
+    return exact(name, p, q, **setting.fields(name))
+
+
+def measure(setting: Setting, names: Sequence[str], seed: int) -> dict[str, list[float]]:
+    """All names on one pair of samples; equal inner problems are solved once, and their time counts for each."""
+    x, y = setting.samples(seed)
+    solved: dict[Hashable, tuple[Solution, float]] = {}
+    found = {}
+    for name in names:
+        divergence = registry.get(name, **setting.fields(name))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is not solved is counted
+            found[name] = list(_one(divergence, x, y, solved))
+    return found
+
+
+def _one(divergence: Divergence, x: Measure, y: Measure, solved: dict[Hashable, tuple[Solution, float]]) -> Told:
+    started = time.perf_counter()
+    solution, taken = solved.get(divergence.problem, (None, 0.0))
+    e = divergence.estimate(x, y, solution=solution)
+    own = time.perf_counter() - started
+    if solution is None:
+        solved[divergence.problem] = e.solution, own
+    return Told(e.value, e.stderr, *e.ci(), taken + own, e.converged)
+
+
+def summary(told: Sequence[Told], true: float) -> Mapping[str, Any]:
+    """Bias, spread, coverage and time over the repetitions."""
+    values = np.array([each.value for each in told])
+    errors = np.array([each.stderr for each in told])
+    inside = [each.low <= true <= each.high for each in told]
+    return {
+        "mean": float(values.mean()),
+        "spread": float(values.std(ddof=1)),
+        "stderr": float(errors.mean()),
+        "coverage": float(np.mean(inside)),
+        "seconds": float(np.median([each.seconds for each in told])),
+        "unsolved": sum(not each.solved for each in told),
+    }
