@@ -2,9 +2,9 @@
 
     python benchmarks/accuracy.py [--runs 5] [--sizes 2000 10000] [--dims 1 5 20] [--shifts .5 1 2] [--only NAME …] [--out DIR]
 
-P = N(δe₁, I), Q = N(0, I) in d dimensions: every estimator sees the same samples, in turn. A row says by how much an estimate
-is off on average and in root mean square, as shares of the truth, how many estimates were above the truth, and the median seconds.
-Rivals that are not installed are left out; a result that is there already is not computed again.
+P = N(δe₁, I), Q = N(0, I) in d dimensions: every estimator sees the same samples, in turn. A row says by how much an
+estimate is off on average and in root mean square, as shares of the truth, how many estimates were above the truth, and the
+median seconds. Rivals that are not installed are left out; a result that is there already is not computed again.
 """
 
 from __future__ import annotations

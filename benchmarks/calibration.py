@@ -2,9 +2,9 @@
 
     python benchmarks/calibration.py [--runs 12] [--n 2000] [--dims 1 5 20] [--shifts .5 1 2] [--names kl js …] [--out DIR]
 
-P = N(δe₁, I), Q = N(0, I) in d dimensions. "Covered" counts intervals that hold the truth, bias included; "reached" counts truths
-that are not below a bound's lower confidence limit: of a lower bound that share should be at least 97.5 %, whatever its bias.
-Results that are there already are not computed again.
+P = N(δe₁, I), Q = N(0, I) in d dimensions. "Covered" counts intervals that hold the truth, bias included; "reached" counts
+truths that are not below a bound's lower confidence limit: of a lower bound that share should be at least 97.5 %, whatever
+its bias. Results that are there already are not computed again.
 """
 
 from __future__ import annotations
