@@ -1,56 +1,133 @@
-"""All sorts in one room: the monotone coupling of one-dimensional samples, its duals, and directions to project on."""
+"""All sorts in one room: monotone couplings of lines of numbers, their duals, quantiles, and directions to project on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from divkit.measure import Measure
 
-__all__ = ["Coupling", "couple", "directions"]
+__all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles"]
+
+PARALLEL = 1 << 16  # numbers below which threads cost more than they spare
+
+CostOfDifference = Callable[[Tensor], Tensor]
+
+
+class Arcs(NamedTuple):
+    """Pairs of a coupling of one line or of several, by their row numbers."""
+
+    rows: Tensor  # (L, K)
+    columns: Tensor  # (L, K)
+    mass: Tensor  # (1 or L, K) float64, zero where two arcs are one
 
 
 class Coupling(NamedTuple):
-    """Monotone couplings of L columns: K = n + m − 1 arcs each, in order, consecutive ones sharing a row or a column."""
+    """Monotone couplings of L lines: for each sorted point, a partner on whose arc its mass ends."""
 
-    rows: Tensor  # (K, L) indices into x
-    columns: Tensor  # (K, L) indices into y
-    mass: Tensor  # (K, 1) or (K, L), float64
+    x: Tensor  # (L, n) ascending
+    y: Tensor  # (L, m)
+    order_x: Tensor  # (L, n) the row each came from
+    order_y: Tensor  # (L, m)
+    of_x: Tensor  # (1 or L, n) sorted place in y
+    of_y: Tensor  # (1 or L, m) sorted place in x
+    mass: Tensor  # (1 or L, n + m) of the arcs (i, of_x i), then of the arcs (of_y j, j)
+    alike: bool  # as many equal weights on both sides: the arcs are (i, i)
 
-    def duals(self, costs: Tensor, n: int, m: int) -> tuple[Tensor, Tensor]:  # costs: (K, L) -> (n, L), (m, L)
-        """Optimal potentials u, v with u + v = cost on every arc, for a convex cost of x − y.
+    def duals(self, cost: CostOfDifference) -> tuple[Tensor, Tensor]:  # -> (L, n), (L, m) float64, in ascending order
+        """Optimal potentials u, v, for a convex cost of x − y.
 
-        Along the staircase a step in x adds the change of cost to u, a step in y to v; the Monge property makes them feasible.
+        Where the staircase steps in x, the change of cost at the partner is added to u; v is what the cost leaves on the
+        arc where a point of y ends. The Monge property makes them feasible.
         """
-        change = costs.diff(dim=0)
-        step = self.rows.diff(dim=0) != 0
-        u, v = torch.zeros_like(costs), torch.zeros_like(costs)
-        u[1:] = (change * step).cumsum(0)
-        v[1:] = (change * ~step).cumsum(0)
-        out_u, out_v = costs.new_empty(n, costs.shape[1]), costs.new_empty(m, costs.shape[1])
-        return out_u.scatter_(0, self.rows, u), out_v.scatter_(0, self.columns, v + costs[:1])
+        x, y = self.x.double(), self.y.double()
+        steps = self._at(y, self.of_x)[:, :-1]
+        u = torch.zeros_like(x)
+        torch.cumsum(cost(x[:, 1:] - steps) - cost(x[:, :-1] - steps), 1, out=u[:, 1:])
+        return u, cost(self._at(x, self.of_y) - y) - self._at(u, self.of_y)
+
+    def in_rows(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:  # (L, n), (L, m) -> in the order of the data
+        return torch.empty_like(u).scatter_(1, self.order_x, u), torch.empty_like(v).scatter_(1, self.order_y, v)
+
+    def arcs(self) -> Arcs:
+        """All pairs that carry mass, n + m of them, n where both sides are alike."""
+        if self.alike:
+            return Arcs(self.order_x, self.order_y, self.mass[:, : self.x.shape[1]])
+        rows = torch.cat([self.order_x, self._at(self.order_x, self.of_y)], 1)
+        columns = torch.cat([self._at(self.order_y, self.of_x), self.order_y], 1)
+        return Arcs(rows, columns, self.mass)
+
+    def _at(self, values: Tensor, place: Tensor) -> Tensor:  # (L, k), (1 or L, r) -> (L, r)
+        if self.alike:
+            return values
+        return values[:, place[0]] if len(place) == 1 else values.gather(1, place)
 
 
 def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
-    """Couple the columns of x (n, L) and y (m, L), rows weighted as in p and q, in order: O((n + m) log(n + m)) each."""
-    order_x, order_y = x.detach().argsort(0), y.detach().argsort(0)
-    n, m = len(x), len(y)
-    if p.uniform and q.uniform:  # whole numbers, the same for all columns
-        ends_x = torch.arange(1, n + 1, device=x.device)[:, None] * m
-        ends_y = torch.arange(1, m + 1, device=x.device)[:, None] * n
-        unit = 1.0 / (n * m)
+    """Couple the lines of x (L, n) and y (L, m), points weighted as the rows of p and q: O((n + m) log(n + m)) each."""
+    (order_x, sorted_x), (order_y, sorted_y) = ascending(x.detach(), y.detach())
+    n, m = p.n, q.n
+    if p.uniform and q.uniform:  # whole numbers, the same for all lines
+        end_x, end_y = (torch.arange(1, k + 1, device=x.device)[None] for k in (n, m))
+        of_x, of_y = (end_x * m + n - 1) // n - 1, (end_y * n + m - 1) // m - 1
+        end_x, end_y, unit = end_x * m, end_y * n, 1.0 / (n * m)
     else:
-        ends_x, ends_y = (w.detach().double()[order].cumsum(0) for w, order in ((p.weights, order_x), (q.weights, order_y)))
-        ends_x, ends_y, unit = ends_x / ends_x[-1:], ends_y / ends_y[-1:], 1.0
-    ends, source = torch.cat([ends_x[:-1], ends_y[:-1]]).sort(dim=0, stable=True)
-    step = source < n - 1
-    zero = source.new_zeros(1, source.shape[1])
-    i, j = torch.cat([zero, step.long().cumsum(0)]), torch.cat([zero, (~step).long().cumsum(0)])
-    mass = torch.cat([ends, ends_x[-1:]]).diff(dim=0, prepend=torch.zeros_like(ends_x[:1])).double() * unit
-    shape = (n + m - 1, x.shape[1])
-    return Coupling(order_x.gather(0, i.expand(shape)), order_y.gather(0, j.expand(shape)), mass)
+        end_x, end_y = (w.detach().double()[order].cumsum(1) for w, order in ((p.weights, order_x), (q.weights, order_y)))
+        end_x, end_y, unit = end_x / end_x[:, -1:], end_y / end_y[:, -1:], 1.0
+        of_x = torch.searchsorted(end_y, end_x).clamp_(max=m - 1)
+        of_y = torch.searchsorted(end_x, end_y).clamp_(max=n - 1)
+    mass_x = end_x - torch.maximum(_before(end_x), _before(end_y).gather(1, of_x))
+    mass_y = end_y - torch.maximum(_before(end_y), _before(end_x).gather(1, of_y))
+    mass_y = torch.where(end_x.gather(1, of_y) == end_y, 0, mass_y)  # both end here: the arc is counted already
+    mass = torch.cat([mass_x, mass_y], 1).double() * unit
+    return Coupling(sorted_x, sorted_y, order_x, order_y, of_x, of_y, mass, p.uniform and q.uniform and n == m)
+
+
+def ascending(*lines: Tensor) -> list[tuple[Tensor, Tensor]]:  # (L, n) each -> order (L, n), sorted (L, n)
+    """Sort each line of each tensor; on the CPU numpy's vectorised sort, as many at a time as torch has threads."""
+    if lines[0].device.type != "cpu":
+        return [(order, values) for values, order in (part.sort(1) for part in lines)]
+    parts = [(k, rows) for k, part in enumerate(lines) for rows in part.tensor_split(min(len(part), torch.get_num_threads()))]
+    workers = torch.get_num_threads() if sum(part.numel() for part in lines) > PARALLEL else 1
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            made = list(pool.map(lambda part: _sort(part[1]), parts))
+    else:
+        made = [_sort(rows) for _, rows in parts]
+    found = [[pair for (k, _), pair in zip(parts, made) if k == wanted] for wanted in range(len(lines))]
+    return [(torch.cat([o for o, _ in some]), torch.cat([v for _, v in some])) if len(some) > 1 else some[0] for some in found]
+
+
+def quantiles(x: Measure, levels: Tensor) -> Tensor:  # levels: (k,) -> (k, d)
+    r"""The quantile functions of the columns, :math:`F^{-1}(t) = \min\{z : F(z) \ge t\}`, no interpolation; differentiable.
+
+    Raises
+    ------
+    ValueError
+        Where a level is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from divkit import Measure
+    >>> from divkit.sorting import quantiles
+    >>> quantiles(Measure([3.0, 1.0, 2.0, 4.0]), torch.tensor([0.25, 0.5, 0.9]))[:, 0].tolist()
+    [1.0, 2.0, 4.0]
+    """
+    if not bool(((levels >= 0) & (levels <= 1)).all()):
+        raise ValueError("levels of a quantile must lie between 0 and 1.")
+    columns = x.flat.T
+    ((order, _),) = ascending(columns.detach())
+    ends = x.weights.detach().double()[order].cumsum(1)
+    ends = (ends / ends[:, -1:]).contiguous()
+    wanted = (levels.double() * (1 - 1e-12)).expand(len(columns), -1).contiguous()  # sums of weights are off by rounding
+    place = torch.searchsorted(ends, wanted).clamp_(max=x.n - 1)
+    return columns.gather(1, order.gather(1, place)).T
 
 
 def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (count, d), unit rows
@@ -63,3 +140,13 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
     rows = torch.cat(groups)[:count]
     signs = torch.randint(0, 2, (len(rows), 1), generator=generator, device="cpu").double() * 2 - 1
     return (rows * signs).to(dtype=like.dtype, device=like.device)
+
+
+def _sort(lines: Tensor) -> tuple[Tensor, Tensor]:
+    values = np.ascontiguousarray(lines.numpy())
+    order = torch.from_numpy(np.argsort(values, axis=1))
+    return order, torch.from_numpy(values).gather(1, order)
+
+
+def _before(ends: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(ends[:, :1]), ends[:, :-1]], 1)

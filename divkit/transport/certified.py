@@ -98,12 +98,12 @@ def _generate(problem: Problem, rounds: int, gap: float) -> Answer:
     v = dual(cost, x, y, problem.a, problem.b)
     u, _ = pairs.minimum(cost, x, y, v)
     arcs = _Arcs(problem, *pairs.cheapest(cost, x.float(), y.float(), u, v, NEAREST))
-    arcs.add(*_feasible(problem))
+    arcs.add(*_in_order(problem)[:2])
     best: Answer | None = None
     for spent in range(1, rounds + 1):
         flow = simplex.sparse(arcs.all(), problem.a, problem.b, (u, v))
         if flow.code is not simplex.Code.OPTIMAL:
-            return best or _fallback(problem, u, v, spent)
+            return best or _fallback(problem, v, spent)
         costs = along(cost, x, y, flow.rows, flow.columns)
         upper = float(flow.mass @ costs)
         tolerance = max(SLACK * gap * upper, ROUNDING * arcs.largest)
@@ -119,18 +119,18 @@ def _generate(problem: Problem, rounds: int, gap: float) -> Answer:
     return best  # type: ignore[return-value]
 
 
-def _feasible(problem: Problem) -> tuple[Tensor, Tensor]:
-    """Arcs of a plan: whatever the others are, the simplex finds one."""
+def _in_order(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
+    """A plan, the monotone one along the widest coordinate: its arcs make any set of arcs feasible."""
     axis = int(problem.x.var(0, correction=0).argmax())
-    coupling = couple(problem.x[:, axis : axis + 1], problem.y[:, axis : axis + 1], problem.p, problem.q)
-    return coupling.rows[:, 0], coupling.columns[:, 0]
+    rows, columns, mass = (
+        part[0] for part in couple(problem.x[:, axis][None], problem.y[:, axis][None], problem.p, problem.q).arcs()
+    )
+    return rows, columns, mass
 
 
-def _fallback(problem: Problem, u: Tensor, v: Tensor, rounds: int) -> Answer:
-    """Where the simplex fails, the plan of `_feasible` and the potentials at hand still bracket the value."""
-    axis = int(problem.x.var(0, correction=0).argmax())
-    coupling = couple(problem.x[:, axis : axis + 1], problem.y[:, axis : axis + 1], problem.p, problem.q)
-    rows, columns, mass = coupling.rows[:, 0], coupling.columns[:, 0], coupling.mass[:, 0]
+def _fallback(problem: Problem, v: Tensor, rounds: int) -> Answer:
+    """Where the simplex fails, a plan in order and the potential at hand still bracket the value."""
+    rows, columns, mass = _in_order(problem)
     u, _ = pairs.minimum(problem.cost, problem.x, problem.y, v)
     flow = simplex.Flow(rows, columns, mass, u, v, simplex.Code.INFEASIBLE)
     return _answer(problem, flow, u, along(problem.cost, problem.x, problem.y, rows, columns), rounds)

@@ -200,11 +200,11 @@ def _check(gap: float, rounds: int) -> None:
 
 
 def _sorted(cost: Power, at: Placed, x: Measure, y: Measure) -> Answer:
-    coupling = couple(at.x, at.y, x, y)
-    costs = cost.of_difference(at.x[coupling.rows[:, 0]] - at.y[coupling.columns[:, 0]])
-    u, v = (side[:, 0] for side in coupling.duals(costs, x.n, y.n))
-    rows, columns, mass = coupling.rows[:, 0], coupling.columns[:, 0], coupling.mass[:, 0]
-    return Answer(rows, columns, mass, u, v, float(x.mean(u) + y.mean(v)), float(mass @ costs[:, 0]), 1, True)
+    coupling = couple(at.x.T, at.y.T, x, y)
+    u, v = (side[0] for side in coupling.in_rows(*coupling.duals(cost.of_difference)))
+    rows, columns, mass = (part[0] for part in coupling.arcs())
+    costs = cost.of_difference(at.x[rows, 0] - at.y[columns, 0])
+    return Answer(rows, columns, mass, u, v, float(x.mean(u) + y.mean(v)), float(mass @ costs), 1, True)
 
 
 def _solved(cost: Power | Custom, at: Placed, x: Measure, y: Measure, rounds: int, gap: float) -> Answer:

@@ -20,6 +20,7 @@ from divkit.transport.costs import Power
 
 __all__ = ["SlicedWasserstein"]
 
+GROUPS = 8  # of orthogonal directions whose means tell their own error
 CHUNK = 1 << 22  # numbers in a batch of projected columns: bounds the memory of many directions
 
 
@@ -78,13 +79,17 @@ class SlicedWasserstein(Divergence):
 
     def _slices(self, x: Measure, y: Measure, frame: pairs.Frame, theta: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """For chunks of directions, in the frame: values (L,), and the potentials (n,), (m,) summed over them."""
-        cost = Power(self.p)
+        cost = Power(self.p).of_difference
         for part in theta.tensor_split(1 + len(theta) * (x.n + y.n) // CHUNK):
-            px, py = frame.x @ part.T, frame.y @ part.T  # (n, L), (m, L)
+            px, py = part @ frame.x.T, part @ frame.y.T  # (L, n), (L, m)
             coupling = couple(px, py, x, y)
-            costs = cost.of_difference(px.gather(0, coupling.rows) - py.gather(0, coupling.columns)).double()
-            u, v = coupling.duals(costs.detach(), x.n, y.n)
-            yield (coupling.mass * costs).sum(0), u.sum(1), v.sum(1)
+            u, v = coupling.in_rows(*coupling.duals(cost))
+            values = u @ x.weights.detach().double() + v @ y.weights.detach().double()
+            if px.requires_grad or py.requires_grad:
+                arcs = coupling.arcs()
+                carried = (arcs.mass * cost(px.gather(1, arcs.rows) - py.gather(1, arcs.columns)).double()).sum(1)
+                values = values + (carried - carried.detach())
+            yield values, u.sum(0), v.sum(0)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         theta, frame = solution.state["directions"], pairs.frame(x, y)
@@ -93,6 +98,14 @@ class SlicedWasserstein(Divergence):
         each = torch.cat(values)
         u, v = sum(us) / len(theta), sum(vs) / len(theta)
         moved = each.mean() - each.detach().mean()  # zero, with the gradient of the transported costs
-        noise = unit * float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
+        noise = unit * _noise(each.detach(), frame.x.shape[1])
         notes = {"projections": len(theta), "stderr_of_projections": noise}
         return Terms(unit * (u + moved), unit * v, noise=noise, notes=notes)
+
+
+def _noise(values: Tensor, d: int) -> float:
+    """The standard error of the mean over directions: of groups of d orthogonal ones where there are enough to tell."""
+    groups = len(values) // d
+    if groups >= GROUPS and len(values) == groups * d:
+        values = values.view(groups, d).mean(1)
+    return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else 0.0
