@@ -15,7 +15,7 @@ from torch import nn
 
 from divkit import registry
 from divkit.criterion import Criterion
-from divkit.critic import Ascent, Variational
+from divkit.critic import Adam, Ascent, Clip, GradientPenalty, Kantorovich, RMSProp, Variational
 from divkit.fdiv import GAN as GAN_RECORD
 from divkit.fdiv import Bound, NonSaturating
 from divkit.models.autoencoder import WAE
@@ -102,9 +102,16 @@ def criterion(divergence: Any, critic: Callable[..., nn.Module], ascent: Ascent)
     if callable(divergence) and not isinstance(divergence, str) and not hasattr(divergence, "terms"):
         return divergence  # type: ignore[no-any-return]
     _, found = registry.named(divergence)
+    if isinstance(found, Variational) and found.critic == _default("critic"):  # one that chose its own network needs it
+        found = replace(found, critic=critic)
     if isinstance(found, Variational):
-        found = replace(found, critic=critic, ascent=ascent)
+        own = found.ascent == _default("ascent") or isinstance(divergence, str)
+        found = replace(found, ascent=ascent) if own else found
     return Criterion(found)
+
+
+def _default(name: str) -> Any:
+    return Variational.__dataclass_fields__[name].default
 
 
 def adversary(divergence: Any, critic: Callable[..., nn.Module], ascent: Ascent) -> Loss:
@@ -178,6 +185,11 @@ def _discrete(data: Data, other: Any) -> Model:
 
 
 _GAME = Training(batch=64, rate=2e-4, betas=(0.5, 0.999))
+_EVEN = replace(_GAME, rate=1e-4, betas=(0.0, 0.9), critic_batches=5)
+_CLIPPED = Variational(Kantorovich(), ascent=Ascent(rate=5e-5, optimiser=RMSProp()), penalty=Clip(0.01))
+_PENALISED = Variational(
+    Kantorovich(), ascent=Ascent(rate=1e-4, optimiser=Adam((0.0, 0.9))), penalty=GradientPenalty(10.0)
+)
 _CODES = Training(batch=128, rate=1e-3)
 
 RECIPES: dict[str, Recipe] = {
@@ -185,6 +197,8 @@ RECIPES: dict[str, Recipe] = {
     "avb": Recipe(_adversarial_bayes, replace(_CODES, rate=5e-4)),
     "gan": Recipe(_generative(Variational(NonSaturating(GAN_RECORD)), Ascent(rate=2e-4)), _GAME),
     "fgan": Recipe(_generative("fgan-js", Ascent(rate=2e-4)), _GAME),
+    "wgan": Recipe(_generative(_CLIPPED, _CLIPPED.ascent), replace(_EVEN, rate=5e-5)),
+    "wgan-gp": Recipe(_generative(_PENALISED, _PENALISED.ascent), _EVEN),
     "aae": Recipe(_autoencoder(Variational(NonSaturating(GAN_RECORD))), _CODES),
     "wae": Recipe(_autoencoder("mmd-imq"), _CODES),
     "gumbel-vae": Recipe(_discrete, _CODES),
