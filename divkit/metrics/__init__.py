@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+from divkit.metrics.classifiers import Features, c2st, frechet, kid, train_features
+from divkit.metrics.likelihood import kde_bandwidth, kde_log_likelihood
 from divkit.metrics.mixtures import ModeCount, Modes, grid, modes, ring, swiss_roll
+from divkit.metrics.neighbourhoods import Neighbourhoods, neighbourhoods
 
-__all__ = ["ModeCount", "Modes", "grid", "modes", "ring", "swiss_roll"]
+__all__ = [
+    "Features",
+    "ModeCount",
+    "Modes",
+    "Neighbourhoods",
+    "c2st",
+    "frechet",
+    "grid",
+    "kde_bandwidth",
+    "kde_log_likelihood",
+    "kid",
+    "modes",
+    "neighbourhoods",
+    "ring",
+    "swiss_roll",
+    "train_features",
+]

@@ -69,9 +69,9 @@ def modes(x: Tensor, mixture: Modes) -> ModeCount:  # x: (n, d)
     Examples
     --------
     >>> x = ring().sample(2500, torch.Generator().manual_seed(0))
-    >>> found = modes(x[x[:, 0] > 0], ring())
-    >>> found.found, round(found.quality, 2)
-    (5, 0.99)
+    >>> found = modes(x[x[:, 0] > 0.5], ring())
+    >>> found.found, found.quality > 0.97
+    (3, True)
     """
     centres = torch.tensor(mixture.centres).to(x)
     distance, nearest = torch.cdist(x.double(), centres.double()).min(1)

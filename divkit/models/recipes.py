@@ -187,9 +187,7 @@ def _discrete(data: Data, other: Any) -> Model:
 _GAME = Training(batch=64, rate=2e-4, betas=(0.5, 0.999))
 _EVEN = replace(_GAME, rate=1e-4, betas=(0.0, 0.9), critic_batches=5)
 _CLIPPED = Variational(Kantorovich(), ascent=Ascent(rate=5e-5, optimiser=RMSProp()), penalty=Clip(0.01))
-_PENALISED = Variational(
-    Kantorovich(), ascent=Ascent(rate=1e-4, optimiser=Adam((0.0, 0.9))), penalty=GradientPenalty(10.0)
-)
+_PENALISED = Variational(Kantorovich(), ascent=Ascent(rate=1e-4, optimiser=Adam((0.0, 0.9))), penalty=GradientPenalty(10.0))
 _CODES = Training(batch=128, rate=1e-3)
 
 RECIPES: dict[str, Recipe] = {
