@@ -62,7 +62,7 @@ class Features:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:  # (n, *event) -> (n, features)
-        return torch.cat([self.body(rows) for rows in x.split(1000)])
+        return torch.cat([self.body(rows) for rows in torch.split(x, 1000)])
 
 
 def train_features(

@@ -40,7 +40,10 @@ def kde_log_likelihood(x: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"A point of x has {a.shape[1]} numbers and a sample {b.shape[1]}; they must be the same.")
     constant = math.log(len(b)) + a.shape[1] * (math.log(bandwidth) + 0.5 * math.log(2 * math.pi))
-    found = [torch.logsumexp(-0.5 * (torch.cdist(rows, b) / bandwidth).square(), 1) for rows in a.split(max(1, TILE // len(b)))]
+    found = [
+        torch.logsumexp(-0.5 * (torch.cdist(rows, b) / bandwidth).square(), 1)
+        for rows in torch.split(a, max(1, TILE // len(b)))
+    ]
     return torch.cat(found) - constant
 
 

@@ -52,7 +52,7 @@ def neighbourhoods(real: Tensor, made: Tensor, k: int = 5) -> Neighbourhoods:
     reach_a, reach_b = _reach(a, k), _reach(b, k)
     inside = torch.zeros(len(b), dtype=torch.float64, device=b.device)  # real balls around each generated point
     recalled, covered = [], []
-    for rows, radius in zip(a.split(1000), reach_a.split(1000)):
+    for rows, radius in zip(torch.split(a, 1000), torch.split(reach_a, 1000)):
         distance = torch.cdist(rows, b)
         held = distance <= radius[:, None]
         inside += held.sum(0)
@@ -64,4 +64,4 @@ def neighbourhoods(real: Tensor, made: Tensor, k: int = 5) -> Neighbourhoods:
 
 def _reach(x: Tensor, k: int) -> Tensor:
     """Each point's distance to its k-th other point: (n,)."""
-    return torch.cat([torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(1000)])
+    return torch.cat([torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in torch.split(x, 1000)])

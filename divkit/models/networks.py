@@ -32,22 +32,24 @@ def decoder(inputs: int, shape: Size, hidden: tuple[int, ...] = (256, 256)) -> n
 
 
 class Critic(nn.Module):
-    """A perceptron on the flattened parts of a point, with leaky ReLUs: (n, *shape), … to (n,).
+    """A perceptron on the flattened parts of a point, with leaky ReLUs: (n, *shape), … to (n, outputs), (n,) for one output.
 
     Parameters
     ----------
     *shapes : Size
     hidden : tuple of int
+    outputs : int
     """
 
-    def __init__(self, *shapes: Size, hidden: tuple[int, ...] = (128, 128, 128)) -> None:
+    def __init__(self, *shapes: Size, hidden: tuple[int, ...] = (128, 128, 128), outputs: int = 1) -> None:
         super().__init__()
         widths = (sum(shape.numel() for shape in shapes), *hidden)
         body = [module for a, b in pairwise(widths) for module in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
-        self.body = nn.Sequential(*body, nn.Linear(widths[-1], 1))
+        self.body = nn.Sequential(*body, nn.Linear(widths[-1], outputs))
 
     def forward(self, *parts: Tensor) -> Tensor:
-        return self.body(torch.cat([part.flatten(1) for part in parts], 1))[:, 0]  # type: ignore[no-any-return]
+        scores: Tensor = self.body(torch.cat([part.flatten(1) for part in parts], 1))
+        return scores[:, 0] if scores.shape[1] == 1 else scores
 
 
 class ConvGenerator(nn.Module):

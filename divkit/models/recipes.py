@@ -15,7 +15,7 @@ from torch import nn
 
 from divkit import registry
 from divkit.criterion import Criterion
-from divkit.critic import Adam, Ascent, Clip, GradientPenalty, Kantorovich, RMSProp, Variational
+from divkit.critic import Adam, Ascent, Clip, CramerSurrogate, GradientPenalty, Kantorovich, RMSProp, Variational
 from divkit.fdiv import GAN as GAN_RECORD
 from divkit.fdiv import Bound, NonSaturating
 from divkit.models.autoencoder import WAE
@@ -31,6 +31,7 @@ from divkit.models.vae import VAE
 
 __all__ = ["RECIPES", "Recipe", "build", "weight_of"]
 
+FEATURES = 16  # of the Cramér GAN's critic
 HIDDEN = (256, 256, 256)
 SMALL = (128, 128, 128)
 GAN_BETAS = (0.5, 0.9)
@@ -104,6 +105,8 @@ def criterion(divergence: Any, critic: Callable[..., nn.Module], ascent: Ascent)
     _, found = registry.named(divergence)
     if isinstance(found, Variational) and found.critic == _default("critic"):  # one that chose its own network needs it
         found = replace(found, critic=critic)
+    if isinstance(found, Variational) and isinstance(found.dual, CramerSurrogate):
+        found = replace(found, critic=partial(critic, outputs=FEATURES))
     if isinstance(found, Variational):
         own = found.ascent == _default("ascent") or isinstance(divergence, str)
         found = replace(found, ascent=ascent) if own else found
@@ -188,6 +191,7 @@ _GAME = Training(batch=64, rate=2e-4, betas=(0.5, 0.999))
 _EVEN = replace(_GAME, rate=1e-4, betas=(0.0, 0.9), critic_batches=5)
 _CLIPPED = Variational(Kantorovich(), ascent=Ascent(rate=5e-5, optimiser=RMSProp()), penalty=Clip(0.01))
 _PENALISED = Variational(Kantorovich(), ascent=Ascent(rate=1e-4, optimiser=Adam((0.0, 0.9))), penalty=GradientPenalty(10.0))
+_CRAMER = replace(_PENALISED, dual=CramerSurrogate(registry.get("energy")))
 _CODES = Training(batch=128, rate=1e-3)
 
 RECIPES: dict[str, Recipe] = {
@@ -197,6 +201,7 @@ RECIPES: dict[str, Recipe] = {
     "fgan": Recipe(_generative("fgan-js", Ascent(rate=2e-4)), _GAME),
     "wgan": Recipe(_generative(_CLIPPED, _CLIPPED.ascent), replace(_EVEN, rate=5e-5)),
     "wgan-gp": Recipe(_generative(_PENALISED, _PENALISED.ascent), _EVEN),
+    "cramer-gan": Recipe(_generative(_CRAMER, _CRAMER.ascent), _EVEN),
     "aae": Recipe(_autoencoder(Variational(NonSaturating(GAN_RECORD))), _CODES),
     "wae": Recipe(_autoencoder("mmd-imq"), _CODES),
     "gumbel-vae": Recipe(_discrete, _CODES),

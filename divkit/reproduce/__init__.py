@@ -13,6 +13,8 @@ from types import MappingProxyType
 from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
 from divkit.reproduce.estimators import ESTIMATORS
 from divkit.reproduce.fgan_gauss import FGAN_GAUSS
+from divkit.reproduce.gumbel_max import GUMBEL_MAX
+from divkit.reproduce.linear_vae import LINEAR_VAE
 from divkit.reproduce.saturation import SATURATION
 from divkit.reproduce.store import Result, load, perform, write
 from divkit.reproduce.survey import SURVEY_CASE
@@ -39,6 +41,8 @@ _CASES = (  # in the order of the report: exact ones first
     FGAN_GAUSS,
     ESTIMATORS,
     SATURATION,
+    GUMBEL_MAX,
+    LINEAR_VAE,
 )
 
 CASES: Mapping[str, Case] = MappingProxyType({case.name: case for case in _CASES})

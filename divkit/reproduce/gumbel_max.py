@@ -54,21 +54,21 @@ def _run(setup: Setup) -> Outcome:
     with setup.progress("gumbel-max", len(TEMPERATURES)) as done:
         for temperature in TEMPERATURES:
             found = relaxed_gradients(logits, noise, temperature)
-            mean, error = found.mean(0), found.std(0) / math.sqrt(DRAWS)
-            bias, spread = float((mean - exact).norm()), float(found.var(0).sum().sqrt())
-            table.append((temperature, bias, spread, float(error.norm())))
+            bias, spread = float((found.mean(0) - exact).norm()), float(found.var(0).sum().sqrt())
+            table.append((temperature, bias, spread, spread / math.sqrt(DRAWS)))
             done(1)
-    for temperature, bias, spread, error in table:
+    for temperature, bias, spread, noisy in table:
         said = "bias of the relaxed gradient's mean against enumeration"
-        rows.append(Row(f"{said}, τ = {temperature:g}", bias, exact=0.0, stderr=error, note="shown: the price of relaxing"))
+        rows.append(Row(f"{said}, τ = {temperature:g}", bias, exact=0.0, stderr=noisy, note="shown: the price of relaxing"))
         rows.append(Row(f"standard deviation of one draw's gradient, τ = {temperature:g}", spread))
     first, last = table[0], table[-1]
     rows.append(at_least("variance falls with τ: sd at τ = .1 over sd at τ = 5", first[2] / last[2], 3.0))
     rows.append(at_most("bias falls with τ: at τ = .1 over at τ = 5", first[1] / last[1], 0.5))
     score = _score_function(logits, noise)
     spread = float(score.var(0).sum().sqrt())
-    rows.append(near("score function's gradient, distance of its mean to enumeration", float((score.mean(0) - exact).norm()), 0.0,
-                     ERRORS * spread / math.sqrt(DRAWS), stderr=spread / math.sqrt(DRAWS), note="unbiased"))
+    stderr, distance = spread / math.sqrt(DRAWS), float((score.mean(0) - exact).norm())
+    said = "score function's gradient, distance of its mean to enumeration"
+    rows.append(near(said, distance, 0.0, ERRORS * stderr, stderr=stderr, note="unbiased"))
     rows.append(Row("standard deviation of one draw's score-function gradient", spread))
     return Outcome(rows, _figure(table, spread))
 
@@ -85,7 +85,15 @@ def _draws(logits: Tensor, shares: Tensor, noise: Tensor) -> list[Row]:
     top = (logits + noise).max(1).values
     location = float(logits.logsumexp(0))
     error = math.pi / math.sqrt(6 * DRAWS)
-    rows.append(near("mean of max(log α + g): log Σα + Euler's constant", float(top.mean()), location + EULER, ERRORS * error, stderr=error))
+    rows.append(
+        near(
+            "mean of max(log α + g): log Σα + Euler's constant",
+            float(top.mean()),
+            location + EULER,
+            ERRORS * error,
+            stderr=error,
+        )
+    )
     spread = math.pi / math.sqrt(6)
     error = spread * math.sqrt((27 / 5 - 1) / (4 * DRAWS))  # a Gumbel law's kurtosis is 27/5
     rows.append(near("standard deviation of the maximum: π/√6", float(top.std()), spread, ERRORS * error, stderr=error))
@@ -115,10 +123,10 @@ GUMBEL_MAX = Case(
     name="gumbel-max",
     title="Gumbel noise and an argmax draw categories; relaxing them trades bias for variance",
     protocol=(
-        f"α = {WEIGHTS}, {DRAWS:,} draws of g. The argmax of log α + g against α/Σα by χ² (fails below p = {LEAST:g}) and by shares, "
-        f"its maximum against Gumbel(log Σα) by mean and deviation, within {ERRORS:g} standard errors. The gradient in log α of "
-        f"E f, f = {REWARD}, through softmax((log α + g)/τ) against enumeration, for τ from .1 to 5. Sources: Jang, Gu, Poole "
-        f"(2017); Maddison, Mnih, Teh (2017)."
+        f"α = {WEIGHTS}, {DRAWS:,} draws of g. The argmax of log α + g against α/Σα by χ² (fails below p = {LEAST:g}) and "
+        f"by shares, its maximum against Gumbel(log Σα) by mean and deviation, within {ERRORS:g} standard errors. The "
+        f"gradient in log α of E f, f = {REWARD}, through softmax((log α + g)/τ) against enumeration, for τ from .1 to 5. "
+        f"Sources: Jang, Gu, Poole (2017); Maddison, Mnih, Teh (2017)."
     ),
     run=_run,
     minutes=0.1,

@@ -23,30 +23,43 @@ ERRORS = 5.0
 TRAINING = Training(steps=1500, batch=500, rate=3e-3, look=1500)
 
 
-def make(generator: torch.Generator) -> tuple[VAE, MultivariateNormal]:
-    """A VAE whose decoder has orthogonal columns, so that the posterior's covariance is diagonal, and the law of its x."""
+class Setting(NamedTuple):
+    """A VAE whose decoder Wz + b has orthogonal columns, so that the posterior's covariance is diagonal, and what is known."""
+
+    model: VAE
+    weight: Tensor  # (D, LATENT)
+    bias: Tensor  # (D,)
+    law: MultivariateNormal  # of x
+
+    @property
+    def variance(self) -> Tensor:
+        """Of the posterior: (LATENT,)."""
+        return 1 / (1 + self.weight.square().sum(0) / DEVIATION**2)
+
+
+def make(generator: torch.Generator) -> Setting:
+    """Draw a decoder; the encoder gives the prior."""
     columns, _ = torch.linalg.qr(torch.randn(D, LATENT, generator=generator, dtype=torch.float64))
     weight = columns * torch.tensor([2.0, 1.0], dtype=torch.float64)
     bias = torch.randn(D, generator=generator, dtype=torch.float64)
-    model = VAE(nn.Linear(D, 2 * LATENT), nn.Linear(LATENT, D), Normal(DEVIATION), LATENT).double()
+    encoder, decoder = nn.Linear(D, 2 * LATENT).double(), nn.Linear(LATENT, D).double()
     with torch.no_grad():
-        model.decoder.weight.copy_(weight)
-        model.decoder.bias.copy_(bias)
-        model.encoder.weight.zero_()
-        model.encoder.bias.zero_()
-    model.decoder.requires_grad_(False)
+        decoder.weight.copy_(weight)
+        decoder.bias.copy_(bias)
+        for parameter in encoder.parameters():
+            parameter.zero_()
+    decoder.requires_grad_(False)
     law = MultivariateNormal(bias, weight @ weight.T + DEVIATION**2 * torch.eye(D, dtype=torch.float64))
-    return model, law
+    return Setting(VAE(encoder, decoder, Normal(DEVIATION), LATENT), weight, bias, law)
 
 
 @torch.no_grad()
-def set_posterior(model: VAE) -> None:
+def set_posterior(known: Setting) -> None:
     """Give the encoder the exact posterior N(S Wᵀ(x − b)/s², S), S = (I + WᵀW/s²)⁻¹."""
-    weight, bias = model.decoder.weight, model.decoder.bias
-    variance = 1 / (1 + weight.square().sum(0) / DEVIATION**2)
-    gain = variance[:, None] * weight.T / DEVIATION**2
-    model.encoder.weight.copy_(torch.cat([gain, torch.zeros_like(gain)]))
-    model.encoder.bias.copy_(torch.cat([-gain @ bias, variance.log()]))
+    gain = known.variance[:, None] * known.weight.T / DEVIATION**2
+    weight, bias = known.model.encoder.parameters()
+    weight.copy_(torch.cat([gain, torch.zeros_like(gain)]))
+    bias.copy_(torch.cat([-gain @ known.bias, known.variance.log()]))
 
 
 @torch.no_grad()
@@ -57,22 +70,21 @@ def elbo(model: VAE, x: Tensor) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def gap(model: VAE, x: Tensor) -> float:
+def gap(known: Setting, x: Tensor) -> float:
     """E KL(q(z|x) ‖ p(z|x)) in closed form: what the ELBO lacks."""
-    weight, bias = model.decoder.weight, model.decoder.bias
-    variance = 1 / (1 + weight.square().sum(0) / DEVIATION**2)
-    mean = (x - bias) @ weight / DEVIATION**2 * variance
-    q_mean, q_variance = model.posterior(x).mean, model.posterior(x).variance
-    terms = (q_variance + (q_mean - mean).square()) / variance - 1 - (q_variance / variance).log()
+    mean = (x - known.bias) @ known.weight / DEVIATION**2 * known.variance
+    q = known.model.posterior(x)
+    terms = (q.variance + (q.mean - mean).square()) / known.variance - 1 - (q.variance / known.variance).log()
     return float(0.5 * terms.sum(1).mean())
 
 
 def _run(setup: Setup) -> Outcome:
     generator = torch.Generator().manual_seed(setup.seed)
-    model, law = make(generator)
-    noise = torch.randn(POINTS, D, generator=generator, dtype=torch.float64)
-    x = law.loc + noise @ law.scale_tril.T
-    exact = float(law.log_prob(x).mean())
+    known = make(generator)
+    model, law = known.model, known.law
+    white = torch.randn(POINTS, D, generator=generator, dtype=torch.float64)
+    x = law.loc + white @ law.scale_tril.T
+    exact = float(law.log_prob(x).mean())  # type: ignore[no-untyped-call]
     rows: list[Row] = []
     curves: dict[str, list[float]] = {}
     with setup.progress("linear-vae", 3) as done, torch.random.fork_rng(devices=[]):
@@ -81,18 +93,23 @@ def _run(setup: Setup) -> Outcome:
             if name == "trained encoder":
                 fit(model, x, replace(TRAINING, seed=setup.seed))
             if name == "exact posterior":
-                set_posterior(model)
-            found, curves[name] = _bounds(name, model, x, exact)
+                set_posterior(known)
+            found, curves[name] = _bounds(name, known, x, exact)
             rows += found
             done(1)
     return Outcome(rows, _figure(curves, exact))
 
 
-def _bounds(name: str, model: VAE, x: Tensor, exact: float) -> tuple[list[Row], list[float]]:
+def _bounds(name: str, known: Setting, x: Tensor, exact: float) -> tuple[list[Row], list[float]]:
+    model = known.model
     value, error = elbo(model, x)
-    lack = gap(model, x)
+    lack = gap(known, x)
     allowed = ERRORS * error + 1e-9
-    rows = [near(f"ELBO, {name}", value, exact - lack, allowed, stderr=error, note="exact: log p(x) less KL(q‖p(z|x)) in closed form")]
+    rows = [
+        near(
+            f"ELBO, {name}", value, exact - lack, allowed, stderr=error, note="exact: log p(x) less KL(q‖p(z|x)) in closed form"
+        )
+    ]
     rows.append(at_most(f"ELBO less log p(x), {name}", value - exact, allowed))
     if name == "trained encoder":
         rows.append(at_most("KL(q‖p(z|x)) that training leaves, nats", lack, 0.05))
@@ -102,8 +119,10 @@ def _bounds(name: str, model: VAE, x: Tensor, exact: float) -> tuple[list[Row], 
         curve.append(float(parts.mean()))
         said = float(parts.std()) / math.sqrt(8) if name != "exact posterior" else 0.0
         rows.append(at_most(f"IWAE_{k} less log p(x), {name}", curve[-1] - exact, 6 * said + 1e-9, stderr=said))
-    steps = [b - a for a, b in zip(curve, curve[1:])]
-    rows.append(at_least(f"smallest increase of IWAE_k with k, {name}", min(steps), -2e-3 if name != "prior as encoder" else 0.0))
+    steps = [b - a for a, b in pairwise(curve)]
+    rows.append(
+        at_least(f"smallest increase of IWAE_k with k, {name}", min(steps), -2e-3 if name != "prior as encoder" else 0.0)
+    )
     if name == "exact posterior":
         rows.append(near("IWAE_1 at the exact posterior: every weight is p(x)", curve[0], exact, 1e-9))
     return rows, curve
@@ -126,10 +145,10 @@ LINEAR_VAE = Case(
     name="linear-vae",
     title="ELBO ≤ IWAE_k ≤ log p(x), with equality at the posterior",
     protocol=(
-        f"A linear decoder from R^{LATENT} to R^{D} with orthogonal columns and normal noise of deviation {DEVIATION}: p(x) and p(z|x) "
-        f"are normal laws. {POINTS} points of the model. The encoder is the prior, then trained for {TRAINING.steps} steps of Adam, "
-        f"then the exact posterior. ELBO against log p(x) − KL(q‖p(z|x)) within {ERRORS:g} standard errors; IWAE_k for k in {KS}. "
-        f"Sources: Kingma, Welling (2014); Burda, Grosse, Salakhutdinov (2016)."
+        f"A linear decoder from R^{LATENT} to R^{D} with orthogonal columns and normal noise of deviation {DEVIATION}: p(x) "
+        f"and p(z|x) are normal laws. {POINTS} points of the model. The encoder is the prior, then trained for "
+        f"{TRAINING.steps} steps of Adam, then the exact posterior. ELBO against log p(x) − KL(q‖p(z|x)) within {ERRORS:g} "
+        f"standard errors; IWAE_k for k in {KS}. Sources: Kingma, Welling (2014); Burda, Grosse, Salakhutdinov (2016)."
     ),
     run=_run,
     minutes=0.5,
