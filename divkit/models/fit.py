@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import signal
 import threading
@@ -45,6 +46,8 @@ class Training:
         Points in each.
     rate : float
         Adam's, with `betas`.
+    halving : float
+        Steps in which the rate falls to one half; never by default.
     betas : tuple of float
     critic_batches : int
         Batches that a critic sees for each step of the model, the model's own included.
@@ -58,6 +61,7 @@ class Training:
     batch: int = 64
     rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
+    halving: float = math.inf
     critic_batches: int = 1
     look: int = 100
     seed: int = 0
@@ -66,6 +70,8 @@ class Training:
         for name in ("steps", "batch", "critic_batches", "look"):
             whole(name, getattr(self, name))
         positive("rate", self.rate)
+        if not self.halving > 0:
+            raise ValueError(f"halving must be positive; got {self.halving!r}.")
         whole("seed", self.seed, 0)
         for beta in self.betas:
             at_least("betas", beta, 0)
@@ -212,6 +218,8 @@ def _step(run: _Run) -> float:
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     if not bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
         raise _failure(run, "a gradient")
+    for group in run.optimiser.param_groups:
+        group["lr"] = run.training.rate * 0.5 ** (run.step / run.training.halving)
     run.optimiser.step()
     return float(loss.detach())
 
@@ -243,7 +251,7 @@ def _look(run: _Run, watch: Watch | None) -> None:
 
 
 def _plain(line: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: value if abs(value) < float("inf") else None for key, value in line.items()}  # NaN and inf are no JSON
+    return {key: value if math.isfinite(value) else None for key, value in line.items()}  # NaN and inf are no JSON
 
 
 def _save(run: _Run) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure

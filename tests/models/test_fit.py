@@ -215,6 +215,14 @@ def test_resuming_nothing_begins(tmp_path: Path) -> None:
     assert fit(Shift(dk.Criterion("energy")), DATA, SHORT, out=tmp_path, resume=True)[-1]["step"] == 12
 
 
+def test_the_rate_halves() -> None:
+    first, slower = Shift(lambda x, y: y.mean() * 0 - y.sum()), Shift(lambda x, y: y.mean() * 0 - y.sum())
+    fit(first, DATA, Training(steps=30, batch=16, rate=0.01))
+    fit(slower, DATA, Training(steps=30, batch=16, rate=0.01, halving=10))
+    steps = sum(0.5 ** (k / 10) for k in range(30))
+    assert torch.allclose(slower.by / first.by, torch.tensor(steps / 30), rtol=1e-3)  # type: ignore[operator]
+
+
 def test_what_cannot_be_trained_is_refused() -> None:
     model = Shift(dk.Criterion("energy"))
     model.by.requires_grad_(False)
@@ -224,7 +232,16 @@ def test_what_cannot_be_trained_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [{"steps": 0}, {"batch": -1}, {"rate": 0.0}, {"look": 1.5}, {"critic_batches": 0}, {"seed": -1}, {"betas": (-1, 0)}],
+    [
+        {"steps": 0},
+        {"batch": -1},
+        {"rate": 0.0},
+        {"look": 1.5},
+        {"critic_batches": 0},
+        {"seed": -1},
+        {"betas": (-1, 0)},
+        {"halving": 0},
+    ],
 )
 def test_settings_are_checked(field: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(field))):
