@@ -164,9 +164,9 @@ EIGHT_SCHOOLS = Case(
     title="Eight schools: both signs of the scale are found by a sampler, not by normal laws",
     protocol=(
         f"y = {Y}, σ = {SIGMA}; μ, τ, η ~ N(0, 1), θ = μ + τη. AVB: z = f(ε) of ten numbers from {NOISE} of noise, perceptrons "
-        f"of 128–128, two critic steps for each of the model; normal laws, mean-field and of full rank, by the ELBO. Batches of "
+        f"of 128–128, two critic steps for each of the model; normals, mean-field and of full rank, by the ELBO. Batches of "
         f"{TRAINING.batch}, Adam {TRAINING.rate:g} that halves every {TRAINING.halving:g} steps. {DRAWS} draws of (μ, τ) "
-        f"against as many of the exact posterior by quadrature on {SIDE}² nodes. Source: Mescheder, Nowozin, Geiger (2017), "
+        f"against the exact posterior by quadrature on {SIDE}² nodes. Source: Mescheder, Nowozin, Geiger (2017), "
         f"section 6.1."
     ),
     short=f"{STEPS[False]} steps, {SEEDS[False]} seeds.",

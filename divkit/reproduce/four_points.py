@@ -63,7 +63,7 @@ def log_likelihood(model: VAE | AVB) -> float:
 def codes(model: VAE | AVB) -> Tensor:  # -> (4, DRAWS, 2)
     x = torch.eye(4).repeat_interleave(DRAWS, 0)
     z: Tensor = model.encoder(x) if isinstance(model, AVB) else model.posterior(x).sample()
-    return z.unflatten(0, (4, DRAWS))
+    return z.reshape(4, DRAWS, 2)
 
 
 @torch.no_grad()
@@ -129,7 +129,7 @@ FOUR_POINTS = Case(
     protocol=(
         f"Four one-hot points, z in the plane, decoder and encoders perceptrons {HIDDEN}, batches of {TRAINING.batch}, Adam "
         f"{TRAINING.rate:g} that halves every {TRAINING.halving:g} steps. The VAE's encoder is normal, AVB's takes {NOISE} "
-        f"numbers of noise, with adaptive contrast and two critic steps for each of the model. log p(x) by the trapezoidal rule "
+        f"numbers of noise, with adaptive contrast and two critic steps for each of the model. log p(x) by a trapezoidal rule "
         f"on {SIDE}² nodes."
     ),
     short=f"{STEPS[False]} steps, {SEEDS[False]} seeds.",
