@@ -9,6 +9,7 @@ from divkit.critic.networks import LogitNetwork, mlp
 from divkit.critic.optimisers import Adam, RMSProp
 from divkit.critic.penalties import R1, Clip, Free, GradientPenalty, Penalty
 from divkit.critic.perceptron import Perceptron, groupsort, perceptron, spectral
+from divkit.critic.shrunk import Shrunk
 from divkit.critic.variational import Dual, TrainingDiverged, Variational
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Penalty",
     "Perceptron",
     "RMSProp",
+    "Shrunk",
     "Spectral",
     "TrainingDiverged",
     "Variational",

@@ -40,6 +40,11 @@ class Staged(nn.Module, ABC):
     def embed(self, m: Measure) -> Measure:
         """The measure on which `head` trains."""
 
+    @property
+    def unit(self) -> float:
+        """The network's scores over those of `head`."""
+        return 1.0
+
     @abstractmethod
     def head(self) -> nn.Module:
         """What is trained, sharing its parameters with this network; its scores may be in other units."""

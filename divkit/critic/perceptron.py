@@ -105,6 +105,10 @@ class PerceptronNetwork(Staged):
     def start(self, fit: tuple[Measure, Measure], held: tuple[Measure, Measure]) -> None:
         self.standardise(*fit)
 
+    @property
+    def unit(self) -> float:
+        return float(self.scale)
+
     @torch.no_grad()
     def embed(self, m: Measure) -> Measure:
         return Measure._of((m.flat - self.centre) / self.scale, None if m.uniform else m.weights)

@@ -76,6 +76,10 @@ class Dual(ABC):
         """The value of `terms` alone, for those who need many."""
         return self.terms(s, t, x, y).value(x, y)
 
+    def in_units(self, unit: float) -> Dual:
+        """The dual for scores still to be multiplied by `unit`; itself where a factor of the objective is no matter."""
+        return self
+
     def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
         """Improve a trained critic's scores from the rows it was trained with."""
         return Calibration()
@@ -188,7 +192,8 @@ class Variational(Divergence):
         if isinstance(network, Staged):
             network.start(fit, held)
             embedded = [(network.embed(p), network.embed(q)) for p, q in (fit, held)]
-            status, steps = ascend(network.head(), self._task, embedded[0], embedded[1], self.ascent, seed)
+            task = self._task._replace(objective=self.dual.in_units(network.unit).ascend)
+            status, steps = ascend(network.head(), task, embedded[0], embedded[1], self.ascent, seed)
             network.eval()
         else:
             status, steps = ascend(network, self._task, fit, held, self.ascent, seed)

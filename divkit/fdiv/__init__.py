@@ -11,6 +11,7 @@ from divkit.fdiv.adversarial import Adversarial, NonSaturating
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.classifier import Classifier
 from divkit.fdiv.functionals import ConjugateRenyi, DonskerVaradhan, HammersleyChapmanRobbins, Renyi
+from divkit.fdiv.gamma import GammaBound
 from divkit.fdiv.information import mutual_information
 from divkit.fdiv.neighbours import NearestNeighbourKL, NearestNeighbourRenyi
 from divkit.fdiv.ratio import DensityRatio, FittedRatio, Given, density_ratio
@@ -60,6 +61,7 @@ __all__ = [
     "DonskerVaradhan",
     "FDivergence",
     "FittedRatio",
+    "GammaBound",
     "Given",
     "HammersleyChapmanRobbins",
     "NearestNeighbourKL",
