@@ -29,6 +29,7 @@ __all__ = [
 LOG2E = math.log2(math.e)
 FLOOR = -126.0  # the exponent below which exp2 of float32 is 40 times slower
 STEEP = 1e18  # times 2^FLOOR a slope of 1e-20 of the frame's unit, which nobody sees
+NEAR = torch.finfo(torch.float64).eps  # a squared distance below which a slope of 1/d stops growing
 LEAST = 1e-300  # and its reciprocal are representable
 
 
@@ -252,9 +253,10 @@ class NegativeDistance(Kernel):
         return (s.sqrt_() if self.exponent == 1 else s.pow_(self.exponent / 2)).neg_()
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
-        d = s.sqrt_()
         if self.exponent == 1:
-            return d.neg(), _reciprocal(d), -1.0
+            slope = s.clamp(min=NEAR).rsqrt_().neg_()
+            return s.mul_(slope), slope, 1.0
+        d = s.sqrt_()
         power = d.pow(self.exponent)
         return power.neg(), power.mul(_reciprocal(d).square_()), -self.exponent
 
@@ -370,4 +372,4 @@ def _exp2(exponent: Tensor, narrowness: float) -> Tensor:
 
 def _reciprocal(d: Tensor) -> Tensor:
     """1/d, bounded near zero: there the gradient is x − y over a constant, zero at coincident points."""
-    return d.clamp(min=torch.finfo(torch.float64).eps ** 0.5).reciprocal_()
+    return d.clamp(min=NEAR**0.5).reciprocal_()

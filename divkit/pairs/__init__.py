@@ -19,8 +19,9 @@ from divkit.pairs.forms import Distance, Form, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
 from divkit.pairs.nearest import minimum, nearest
 from divkit.pairs.softmin import softmin
-from divkit.pairs.sums import quadratic_forms, self_sums, self_total, sums, total
+from divkit.pairs.sums import quadratic_forms, self_sums, sums
 from divkit.pairs.tiles import block_size
+from divkit.pairs.totals import self_total, total
 
 __all__ = [
     "Distance",

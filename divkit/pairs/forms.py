@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Distance", "Form", "PairFunction", "Product"]
+__all__ = ["Distance", "Form", "PairFunction", "Product", "Tile"]
 
 DIRECT = 4  # up to this dimension, summing squared differences costs no more than a matrix product and is exact
 GATHERED = 1 << 14  # pairs recomputed at once
+FEW = 0.05  # the share of a tile's pairs up to which they are treated one by one
 
 
 class Form(ABC):
@@ -20,8 +21,11 @@ class Form(ABC):
     vanishes: ClassVar[bool]  # on the diagonal
 
     @abstractmethod
-    def tile(self, x: Tensor, y: Tensor) -> Tensor:
-        """Evaluate s for all pairs: (p, d), (q, d) -> (p, q)."""
+    def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
+        """Evaluate s for all pairs: (p, d), (q, d) -> (p, q).
+
+        With `same`, x and y are the same rows and the diagonal may be anything finite and positive.
+        """
 
     @abstractmethod
     def diagonal(self, x: Tensor) -> Tensor:
@@ -32,21 +36,48 @@ class Form(ABC):
         """Gradient of Σⱼ qⱼ k(xᵢ, yⱼ) in xᵢ, of moments (p, d + 1) = slope @ [q y, q]."""
 
 
+class Tile(NamedTuple):
+    """A block of pairs: k, and its slope as a tensor times a number, which may be one tensor."""
+
+    value: Tensor  # (p, q)
+    slope: Tensor  # (p, q), without the pairs of `steep`
+    factor: float
+    steep: Steep | None = None
+
+    def transposed(self) -> Tile:
+        steep = self.steep
+        turned = None if steep is None else Steep(steep.columns, steep.rows, -steep.pull)
+        return Tile(self.value.T, self.slope.T, self.factor, turned)
+
+
+class Steep(NamedTuple):
+    """Pairs so close that slope · x − slope · y would lose all digits."""
+
+    rows: Tensor  # (c,)
+    columns: Tensor  # (c,)
+    pull: Tensor  # (c, d) slope (x − y), float64
+
+
 class _SquaredDistance(Form):
     """s = |x − y|², exact for close points; slope = 2 dk/ds, so that ∂k/∂x = slope · (x − y)."""
 
     vanishes = True
 
-    def tile(self, x: Tensor, y: Tensor) -> Tensor:
+    def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
         if x.shape[1] <= DIRECT:
-            return _differences(x, y)
-        squares = x.square().sum(1), y.square().sum(1)
-        s = torch.addmm(squares[1], x, y.T, alpha=-2).add_(squares[0][:, None])
+            s = _differences(x, y)
+            return s.fill_diagonal_(1.0) if same else s
+        xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
+        left, right = torch.cat([x * -2, xx, torch.ones_like(xx)], 1), torch.cat([y, torch.ones_like(yy), yy], 1)
+        s = left @ right.T
         # cancellation leaves an error of eps (|x|² + |y|²): below √eps of that, distances are recomputed
-        close = float(squares[0].max() + squares[1].max()) * torch.finfo(s.dtype).eps ** 0.5
+        largest = float(xx.max() + yy.max())
+        close = largest * torch.finfo(s.dtype).eps ** 0.5
+        if same:
+            s.fill_diagonal_(largest or 1.0)
         if float(s.min()) < close:
             i, j = (s < close).nonzero(as_tuple=True)
-            if len(i) > 0.05 * s.numel():
+            if len(i) > FEW * s.numel():
                 return _differences(x, y)
             for p, q in zip(i.tensor_split(1 + len(i) // GATHERED), j.tensor_split(1 + len(i) // GATHERED)):
                 s[p, q] = (x[p] - y[q]).square_().sum(1)
@@ -64,7 +95,7 @@ class _InnerProduct(Form):
 
     vanishes = False
 
-    def tile(self, x: Tensor, y: Tensor) -> Tensor:
+    def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
         return x @ y.T
 
     def diagonal(self, x: Tensor) -> Tensor:
@@ -76,8 +107,9 @@ class _InnerProduct(Form):
 
 def _differences(x: Tensor, y: Tensor) -> Tensor:
     s = (x[:, :1] - y[:, 0]).square_()
+    difference = torch.empty_like(s) if x.shape[1] > 1 else s
     for k in range(1, x.shape[1]):
-        difference = x[:, k : k + 1] - y[:, k]
+        torch.sub(x[:, k : k + 1], y[:, k], out=difference)
         s.addcmul_(difference, difference)
     return s
 
@@ -112,14 +144,36 @@ class PairFunction(ABC):
         """A tile of k."""
         return self.value(self.form.tile(x, y))
 
+    def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tile:
+        """A tile of k with its slope; with `same`, x and y are the same rows, less the diagonal.
+
+        Of a singular slope the pairs within rounding of each other come apart; coincident ones pull nowhere.
+        """
+        s = self.form.tile(x, y, same=same)
+        tiny = torch.finfo(s.dtype).eps
+        near = s < tiny if self.singular and float(s.min()) < tiny else None
+        if near is None:
+            value, slope, factor = self.value_and_slope(s)
+            steep = None
+        else:
+            rows, columns = (near & (s > 0)).nonzero(as_tuple=True)
+            if len(rows) > FEW * s.numel() and s.dtype == torch.float32:
+                return self.tile(x.double(), y.double(), same=same)
+            value, slope, factor = self.value_and_slope(s)
+            pull = (slope[rows, columns].double() * factor)[:, None] * (x[rows] - y[columns]).double()
+            slope = slope.masked_fill_(near, 0.0)
+            steep = Steep(rows, columns, pull) if len(rows) else None
+        if same:
+            value.fill_diagonal_(0.0)
+            slope.fill_diagonal_(0.0)
+        return Tile(value, slope, factor, steep)
+
     def evaluate_with_slope(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, Tensor, float]:
         """A tile of k and its slope; with `same`, x and y are the same rows and the diagonal is left out.
 
         Where points are so close that the slope's product with x − y would lose its digits, the tile is in float64.
         """
-        s = self.form.tile(x, y)
-        if same and self.form.vanishes:
-            s.fill_diagonal_(1.0)
+        s = self.form.tile(x, y, same=same)
         if self.singular and s.dtype == torch.float32 and float(s.min()) < torch.finfo(s.dtype).eps:
             s = self.form.tile(x.double(), y.double())
         value, slope, factor = self.value_and_slope(s)

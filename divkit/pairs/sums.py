@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from divkit.pairs.forms import PairFunction
+from divkit.pairs.moments import Moments
 from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 
-__all__ = ["Forms", "Sums", "quadratic_forms", "self_sums", "self_total", "sums", "total"]
+__all__ = ["Forms", "Sums", "quadratic_forms", "self_sums", "sums"]
 
 
 class Sums(NamedTuple):
@@ -32,16 +33,6 @@ def self_sums(k: PairFunction, x: Tensor, w: Tensor) -> Sums:
     """Row sums over j ≠ i with payload w (n, c); `columns` repeats them. Each pair of blocks is computed once."""
     rows, squares = _SelfSums.apply(k, x, w)  # type: ignore[no-untyped-call]
     return Sums(rows, rows, squares)
-
-
-def total(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor:
-    """Σᵢⱼ wᵢ vⱼ k(xᵢ, yⱼ) of weights (n,), (m,), its gradient found in the same sweep."""
-    return _Total.apply(k, x, y, w, v)  # type: ignore[no-any-return,no-untyped-call]
-
-
-def self_total(k: PairFunction, x: Tensor, w: Tensor) -> Tensor:
-    """Σ_{i≠j} wᵢ wⱼ k(xᵢ, xⱼ) of weights (n,), its gradient found in the same sweep."""
-    return _SelfTotal.apply(k, x, w)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class Forms(NamedTuple):
@@ -127,25 +118,18 @@ def _self_sweep(k: PairFunction, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     return rows[:, :width], squares
 
 
-def _moments(x: Tensor, q: Tensor) -> Tensor:  # (n, d), (n,) -> (n, ≥ d + 1)
-    """Payload [q x, q] whose product with the slopes gives gradients."""
-    return padded(torch.cat([q[:, None] * x, q[:, None]], 1))
-
-
 def _gradients(k: PairFunction, x: Tensor, y: Tensor, p: Tensor, q: Tensor, *, same: bool = False) -> tuple[Tensor, Tensor]:
     """Gradients in x and y of Σᵢⱼ Cᵢⱼ k(xᵢ, yⱼ), C = p qᵀ with p (n, r), q (m, r); with `same`, of i ≠ j only."""
-    gx, gy, d = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(y, dtype=torch.float64), x.shape[1]
+    gx, gy = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(y, dtype=torch.float64)
     for r in range(p.shape[1]):
-        payloads = _moments(x, p[:, r].to(x.dtype)), _moments(y, q[:, r].to(y.dtype))
-        rows, columns = accumulator(len(x), payloads[1]), accumulator(len(y), payloads[0])
+        left, right = Moments(x, p[:, r]), Moments(y, q[:, r])
         for i in blocks(len(x)):
-            left = payloads[0][i].T.contiguous()
             for j in blocks(len(y)):
-                _, slope, factor = k.evaluate_with_slope(x[i], y[j], same=same and i == j)
-                rows[i].add_(slope @ payloads[1][j].to(slope.dtype), alpha=factor)
-                columns[j].add_((left.to(slope.dtype) @ slope).T, alpha=factor)
-        gx += p[:, r : r + 1] * k.form.gradient(x.double(), rows[:, : d + 1].double())
-        gy += q[:, r : r + 1] * k.form.gradient(y.double(), columns[:, : d + 1].double())
+                tile = k.tile(x[i], y[j], same=same and i == j)
+                left.add(i, right, j, tile)
+                right.add(j, left, i, tile.transposed())
+        gx += left.gradient(k)
+        gy += right.gradient(k)
     return gx.to(x.dtype), gy.to(y.dtype)
 
 
@@ -188,82 +172,3 @@ class _SelfSums(Function):
         gx = sum(_gradients(ctx.k, x, x, g_rows, w.double(), same=True)) if ctx.needs_input_grad[1] else None
         gw = _self_sweep(ctx.k, x, g_rows)[0].to(w.dtype) if ctx.needs_input_grad[2] else None
         return None, gx, gw
-
-
-class _Total(Function):
-    @staticmethod
-    def forward(ctx: Any, k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor:
-        side_x, side_y = _Side(x, w), _Side(y, v)
-        for i in blocks(len(x)):
-            for j in blocks(len(y)):
-                _add_tile(k, side_x.block(i), side_y.block(j))
-        ctx.save_for_backward(side_x.gradient(k), side_y.gradient(k), side_x.values, side_y.values)
-        ctx.dtypes = x.dtype, w.dtype, v.dtype
-        return torch.dot(w.double(), side_x.values)
-
-    @staticmethod
-    @first_derivative
-    def backward(ctx: Any, g: Tensor) -> Any:
-        (gx, gy, gw, gv), (points, w, v) = ctx.saved_tensors, ctx.dtypes
-        return None, (g * gx).to(points), (g * gy).to(points), (g * gw).to(w), (g * gv).to(v)
-
-
-class _SelfTotal(Function):
-    @staticmethod
-    def forward(ctx: Any, k: PairFunction, x: Tensor, w: Tensor) -> Tensor:
-        side = _Side(x, w)
-        for a, i in enumerate(blocks(len(x))):
-            _add_diagonal_tile(k, side.block(i))
-            for j in blocks(len(x))[a + 1 :]:
-                _add_tile(k, side.block(i), side.block(j))
-        ctx.save_for_backward(2 * side.gradient(k), 2 * side.values)
-        ctx.dtypes = x.dtype, w.dtype
-        return torch.dot(w.double(), side.values)
-
-    @staticmethod
-    @first_derivative
-    def backward(ctx: Any, g: Tensor) -> Any:
-        (gx, gw), (points, w) = ctx.saved_tensors, ctx.dtypes
-        return None, (g * gx).to(points), (g * gw).to(w)
-
-
-class _Side:
-    """One sample in a fused sweep: its payload [w x, w], and what accumulates for each of its rows."""
-
-    def __init__(self, x: Tensor, w: Tensor) -> None:
-        self.x, self.w, self.d = x, w, x.shape[1]
-        self.weights = w.to(x.dtype)
-        self.payload = _moments(x, self.weights)
-        self.moments = accumulator(len(x), self.payload)
-        self.values = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-
-    def block(self, rows: slice) -> _Side:
-        """A view of some rows: adding to it adds to the whole."""
-        part = _Side.__new__(_Side)
-        part.x, part.payload, part.d, part.weights = self.x[rows], self.payload[rows], self.d, self.weights[rows]
-        part.moments, part.values = self.moments[rows], self.values[rows]
-        return part
-
-    def add(self, value: Tensor, slope: Tensor, product: Tensor, factor: float) -> None:
-        """Add value (p,) and slope product (p, ≥ d + 1) of one tile; value and slope share a product where they are one."""
-        self.values.add_(product[:, self.d] if value is slope else value)  # in place: these are views
-        self.moments.add_(product, alpha=factor)
-
-    def gradient(self, k: PairFunction) -> Tensor:
-        """Gradient of the weighted total in these points."""
-        return self.w.double()[:, None] * k.form.gradient(self.x.double(), self.moments[:, : self.d + 1].double())
-
-
-def _add_tile(k: PairFunction, a: _Side, b: _Side) -> None:
-    value, slope, factor = k.evaluate_with_slope(a.x, b.x)
-    left, right = a.payload.T.contiguous().to(slope.dtype), b.payload.to(slope.dtype)
-    by_rows, by_columns = slope @ right, (left @ slope).T
-    one = value is slope
-    a.add(slope if one else value @ b.weights.to(value.dtype), slope, by_rows, factor)
-    b.add(slope if one else a.weights.to(value.dtype) @ value, slope, by_columns, factor)
-
-
-def _add_diagonal_tile(k: PairFunction, a: _Side) -> None:
-    value, slope, factor = k.evaluate_with_slope(a.x, a.x, same=True)
-    right = a.payload.to(slope.dtype)
-    a.add(slope if value is slope else value @ a.weights.to(value.dtype), slope, slope @ right, factor)

@@ -14,6 +14,10 @@ __all__ = ["accumulator", "block_size", "blocks", "first_derivative", "padded"]
 
 Backward = Callable[..., Any]
 
+# Once such an array was freed, though never touched, the C library keeps the memory of tiles: handing it back and faulting it
+# in again, page by page, doubles the time of a tile that needs a second one.
+torch.empty(3 << 21)
+
 # 2²⁰ entries of a tile stay in the second-level cache in float32; larger ones cost page faults, smaller ones dispatch
 _ROWS: ContextVar[int] = ContextVar("rows", default=1024)
 

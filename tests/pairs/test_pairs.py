@@ -69,6 +69,35 @@ def test_totals_and_their_fused_gradients(k: object) -> None:
 
 
 @pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("d", [3, 8])
+def test_nearly_coincident_points_pull_with_all_their_digits(d: int) -> None:
+    """In float32 the two halves of slope · x − slope · y cancel; some pairs coincide, and pull nowhere."""
+    x, y = clouds(23, 17, d)
+    x = x.detach().float()
+    y = torch.cat([x[:4], x[4:8] + 1e-5 * y.detach()[:4].float(), y.detach()[8:].float()])
+    w, v = torch.full((len(x),), 1 / len(x)), torch.full((len(y),), 1 / len(y))
+    px, py = x.clone().requires_grad_(), y.clone().requires_grad_()
+    got = torch.autograd.grad(pairs.total(NegativeDistance(), px, py, w, v), (px, py))
+    difference = x.double()[:, None] - y.double()[None]
+    pull = -torch.nan_to_num(difference / difference.norm(dim=-1, keepdim=True)) / (len(x) * len(y))
+    for ours, theirs in zip(got, (pull.sum(1), -pull.sum(0))):
+        assert torch.allclose(ours.double(), theirs, rtol=1e-4, atol=1e-6 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize("moves", [(True, False), (False, True), (False, False)])
+def test_a_gradient_is_found_for_what_moves(moves: tuple[bool, bool]) -> None:
+    x, y = (s.detach().requires_grad_(needed) for s, needed in zip(clouds(), moves))
+    w, v = torch.rand(23).double().requires_grad_(), torch.rand(17).double().requires_grad_()
+    own = dense(Gaussian(0.9), x, x)
+    truth = w @ dense(Gaussian(0.9), x, y) @ v + w @ (own - torch.diag(own.diagonal())) @ w
+    value = pairs.total(Gaussian(0.9), x, y, w, v) + pairs.self_total(Gaussian(0.9), x, w)
+    assert torch.allclose(value, truth)
+    wanted = [t for t in (x, y, w, v) if t.requires_grad]
+    for ours, theirs in zip(torch.autograd.grad(value, wanted), torch.autograd.grad(truth, wanted)):
+        assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.usefixtures("blocks")
 def test_quadratic_forms() -> None:
     x, _ = clouds()
     s = torch.rand(23, 4).double()

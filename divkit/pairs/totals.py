@@ -1,0 +1,103 @@
+"""The weighted total of a kernel over all pairs, its gradient found in the same sweep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from divkit.pairs.forms import PairFunction, Tile
+from divkit.pairs.moments import Moments
+from divkit.pairs.tiles import blocks, first_derivative
+
+__all__ = ["self_total", "total"]
+
+
+def total(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor:
+    """Σᵢⱼ wᵢ vⱼ k(xᵢ, yⱼ) of weights (n,), (m,), its gradient found in the same sweep, for whatever needs one."""
+    return _Total.apply(k, x, y, w, v)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def self_total(k: PairFunction, x: Tensor, w: Tensor) -> Tensor:
+    """Σ_{i≠j} wᵢ wⱼ k(xᵢ, xⱼ) of weights (n,), its gradient found in the same sweep. Each pair of blocks is computed once."""
+    return _SelfTotal.apply(k, x, w)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Side(Moments):
+    """One sample in a fused sweep, with its row sums of k."""
+
+    def __init__(self, x: Tensor, w: Tensor, *, moves: bool) -> None:
+        super().__init__(x, w)
+        self.moves = moves  # a gradient in the points is wanted
+        self.rows = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+
+    def see(self, i: slice, other: _Side, j: slice, tile: Tile, times: int = 1) -> None:
+        """Add to rows i what the rows j of the other sample do to them, to the row sums so many times."""
+        product = self.add(i, other, j, tile) if self.moves else None
+        if times:
+            shared = product is not None and tile.value is tile.slope
+            sums = product[self.d] if shared else tile.value @ other.payload[self.d, j].to(tile.value.dtype)  # type: ignore[index]
+            self.rows[i].add_(sums, alpha=times)
+
+
+class _Total(Function):
+    @staticmethod
+    def forward(ctx: Any, k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor:
+        _, moves_x, moves_y, _, weighs_y = ctx.needs_input_grad
+        a, b = _Side(x, w, moves=moves_x), _Side(y, v, moves=moves_y)
+        for i in blocks(len(x)):
+            for j in blocks(len(y)):
+                tile = _tile(k, x[i], y[j], with_slope=moves_x or moves_y)
+                a.see(i, b, j, tile)
+                b.see(j, a, i, tile.transposed(), times=int(weighs_y))
+        _keep(ctx, k, a, b)
+        return torch.dot(a.weights, a.rows)
+
+    @staticmethod
+    @first_derivative
+    def backward(ctx: Any, g: Tensor) -> Any:
+        gx, gw, gy, gv = _scaled(ctx, g)
+        return None, gx, gy, gw, gv
+
+
+class _SelfTotal(Function):
+    @staticmethod
+    def forward(ctx: Any, k: PairFunction, x: Tensor, w: Tensor) -> Tensor:
+        _, moves, weighs = ctx.needs_input_grad
+        side = _Side(x, w, moves=moves)
+        for a, i in enumerate(blocks(len(x))):
+            for j in blocks(len(x))[a:]:
+                tile = _tile(k, x[i], x[j], with_slope=moves, same=i == j)
+                side.see(i, side, j, tile, times=1 if i == j or weighs else 2)
+                if i != j:
+                    side.see(j, side, i, tile.transposed(), times=int(weighs))
+        _keep(ctx, k, side)
+        return torch.dot(side.weights, side.rows)
+
+    @staticmethod
+    @first_derivative
+    def backward(ctx: Any, g: Tensor) -> Any:
+        gx, gw = _scaled(ctx, 2 * g)
+        return None, gx, gw
+
+
+def _tile(k: PairFunction, x: Tensor, y: Tensor, *, with_slope: bool, same: bool = False) -> Tile:
+    if with_slope:
+        return k.tile(x, y, same=same)
+    value = k.evaluate(x, y)
+    if same:
+        value.fill_diagonal_(0.0)
+    return Tile(value, value, 0.0)
+
+
+def _keep(ctx: Any, k: PairFunction, *sides: _Side) -> None:
+    """Save the gradients in points and weights, of each side in turn; None where the points do not move."""
+    found = [part for side in sides for part in (side.gradient(k) if side.moves else None, side.rows)]
+    ctx.save_for_backward(*found)
+    ctx.dtypes = [dtype for side in sides for dtype in (side.x.dtype, torch.float64)]
+
+
+def _scaled(ctx: Any, g: Tensor) -> list[Tensor | None]:
+    return [None if part is None else (g * part).to(dtype) for part, dtype in zip(ctx.saved_tensors, ctx.dtypes)]
