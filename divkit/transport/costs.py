@@ -146,7 +146,7 @@ class _Called(Form):
     def __init__(self, function: CostFunction) -> None:
         self.function = function
 
-    def tile(self, x: Tensor, y: Tensor) -> Tensor:
+    def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
         rows = max(1, GATHERED // y.numel())
         return torch.cat([self.function(part[:, None], y[None]) for part in torch.split(x, rows)])
 
