@@ -27,7 +27,7 @@ from divkit.transport import EntropicOT, Sinkhorn, SlicedWasserstein, Wasserstei
 
 EXACT = [name for name, traits in TRAITS.items() if not traits.learned]
 PAIRS_OF_DIFFERENT = ["energy", "cramer", "mmd", "mmd-laplace", "mmd-imq", "kid"]
-TRANSPORT = ["w1", "w2", "sinkhorn", "entropic-ot", "sliced-w1", "sliced-w2"]
+TRANSPORT = ["w1", "w2", "sinkhorn", "entropic-ot", "sliced-w1", "sliced-w2", "max-sliced-w2", "gaussian-w2"]
 AUTO = {"bandwidth", "epsilon", "tol"}  # left at their defaults, which follow the scale of the data
 X, Y = samples()
 

@@ -47,7 +47,7 @@ REGISTERED = [
         "lin-k",
     ),
     *("alpha:order=.5", "weighted-js:weight=.3", "skew-kl", "relative-pearson", "kl-knn"),
-    *("w1", "w2", "sinkhorn", "entropic-ot", "sliced-w1", "sliced-w2"),
+    *("w1", "w2", "sinkhorn", "entropic-ot", "sliced-w1", "sliced-w2", "max-sliced-w2", "gaussian-w2"),
     *("mmd", "mmd-laplace", "mmd-imq", "kid", "energy", "cramer"),
 ]
 FRONT = ("divkit", "divkit.fdiv", "divkit.kernel", "divkit.kernel.kernels", "divkit.transport")  # methods count here

@@ -196,6 +196,12 @@ READINGS = {
         SQUARED,
         "0 where means and covariances agree, whatever else differs; no upper end.",
     ),
+    "fid": Reading(
+        "Fréchet distance of features",
+        SQUARED,
+        "The squared Wasserstein-2 distance of normal distributions fitted to the features: 0 where their means and "
+        "covariances agree; it grows as rows get few, so that only values of equally many rows compare.",
+    ),
     "w1-dual": Reading(
         "Wasserstein-1 distance by a critic",
         DATA,

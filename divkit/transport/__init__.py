@@ -1,13 +1,29 @@
-"""Optimal transport: exact, entropic, sliced, by critics."""
+"""Optimal transport: exact, entropic, sliced, of moments, by critics."""
 
 from divkit.critic import Ascent, Kantorovich, Variational, groupsort
 from divkit.registry import register
 from divkit.transport.costs import Custom, Power
 from divkit.transport.exact import Transport, Wasserstein
+from divkit.transport.extrapolated import Extrapolated, PerDimension
+from divkit.transport.gaussian import GaussianWasserstein
+from divkit.transport.maximal import MaxSlicedWasserstein
 from divkit.transport.sinkhorn import EntropicOT, Relative, Sinkhorn
 from divkit.transport.sliced import SlicedWasserstein
 
-__all__ = ["Custom", "EntropicOT", "Power", "Relative", "Sinkhorn", "SlicedWasserstein", "Transport", "Wasserstein"]
+__all__ = [
+    "Custom",
+    "EntropicOT",
+    "Extrapolated",
+    "GaussianWasserstein",
+    "MaxSlicedWasserstein",
+    "PerDimension",
+    "Power",
+    "Relative",
+    "Sinkhorn",
+    "SlicedWasserstein",
+    "Transport",
+    "Wasserstein",
+]
 
 
 def _w1(gap: float = 1e-6, rounds: int = 50) -> Wasserstein:
@@ -26,6 +42,10 @@ def _sliced_w2(projections: int = 100, seed: int = 0) -> SlicedWasserstein:
     return SlicedWasserstein(2.0, projections, seed)
 
 
+def _max_sliced_w2(restarts: int = 8, seed: int = 0) -> MaxSlicedWasserstein:
+    return MaxSlicedWasserstein(2.0, restarts, seed)
+
+
 def _w1_dual(seed: int = 0, folds: int = 5, steps: int = 4000, rate: float = 1e-2) -> Variational:
     """A critic that cannot be too steep does no harm where it fits noise: the best one on held-out rows is taken."""
     return Variational(Kantorovich(), groupsort(), Ascent(seed=seed, folds=folds, steps=steps, rate=rate, doubt=0.0))
@@ -37,4 +57,7 @@ register("sinkhorn", Sinkhorn)
 register("entropic-ot", EntropicOT)
 register("sliced-w1", _sliced_w1)
 register("sliced-w2", _sliced_w2)
+register("max-sliced-w2", _max_sliced_w2)
+register("gaussian-w2", GaussianWasserstein)
+register("fid", GaussianWasserstein)  # of given features: what the field calls it
 register("w1-dual", _w1_dual)
