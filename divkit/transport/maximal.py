@@ -30,7 +30,8 @@ class MaxSlicedWasserstein(Divergence):
     Projections shorten distances, so that each direction's value bounds the sample problem's :math:`W_p^p` from below:
     `lower` is that certificate. The maximum is sought from several starts at once (the difference of the means, the
     direction in which covariances differ most, random ones); another may lie higher, hence no upper bound. At P = Q it is
-    not zero in finite samples (.045 for 3 000 standard normal rows of 50 columns on each side). Source: Deshpande et al. (2019).
+    not zero in finite samples (.045 for 3 000 standard normal rows of 50 columns on each side).
+    Source: Deshpande et al. (2019).
 
     Parameters
     ----------
