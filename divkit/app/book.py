@@ -16,6 +16,8 @@ from divkit.reproduce import CASES, Result, write
 
 __all__ = ["bind", "render"]
 
+ZOOM = 0.72  # css pixels per pixel of a picture: lettering of the page's size, the same in all pictures
+
 
 def bind(finished: Mapping[str, Result], broken: Mapping[str, str], path: Path) -> None:
     """Write the page, replacing what is there only once the new one is whole.
@@ -42,6 +44,7 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
             ],
             "summary": summary(result),
             "picture": "data:image/png;base64," + base64.b64encode(result.picture).decode(),
+            "width": round(ZOOM * int.from_bytes(result.picture[16:20], "big")),
         }
         for name, result in finished.items()
     ]

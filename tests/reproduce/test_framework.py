@@ -158,6 +158,7 @@ def test_the_page(only_toy: Path) -> None:
     assert "ValueError: &lt;i&gt;" in page
     assert "default-src 'none'" in page
     assert page.count("data:image/png;base64,") == 1
+    assert 'width="454"' in page  # 4.2 inches
     found = _Tags()
     found.feed(page)
     assert not {"script", "b", "i", "link"} & set(found.tags)
