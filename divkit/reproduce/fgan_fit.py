@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from divkit.criterion import Criterion
 from divkit.critic import Ascent, Variational
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.records import FDivergence
-from divkit.fdiv.table import GAN, TABLE
+from divkit.fdiv.table import GAN, JEFFREYS, TABLE
 from divkit.measure import Measure
 from divkit.results import Solution
 from divkit.truths import exact
@@ -29,8 +30,10 @@ TARGET = MixtureSameFamily(
     Normal(torch.tensor(MEANS, dtype=torch.float64), torch.tensor(VARIANCES, dtype=torch.float64).sqrt()),
 )
 START = (0.0, 1.0)  # μ and σ before training
-BATCH, CRITIC_BATCH, HELD_OUT = 1024, 2048, 1_000_000
-RATES = (5e-3, 1e-3, 2e-4)  # of the critic that judges, one after the other
+BATCH, HELD_OUT = 1024, 1_000_000
+RATES = (5e-3, 1e-3, 2e-4)  # of the critic at the end of training, one after the other
+# a judge of all records: the logistic loss is blind where p/q is far from one, Jeffreys' bound listens to both tails
+JUDGING = ((GAN, 5e-3), (JEFFREYS, 2e-3), (JEFFREYS, 5e-4), (JEFFREYS, 1e-4))
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Budget:
-    """Steps of the generator, and of the judging critic at each of its rates."""
+    """Steps of the generator, and of a critic at each of its last rates."""
 
     steps: int
     judging: int
@@ -114,7 +117,8 @@ def train(name: str, budget: Budget, seed: int) -> tuple[Fit, float]:
         if step >= half:
             sums += [mu.item(), log_sigma.exp().item()]
     mean, sigma = (float(total) / (budget.steps - half) for total in sums)
-    solution = _judge(criterion.divergence, mean, sigma, budget, generator, criterion.solution)
+    stages = tuple((record, rate) for rate in RATES)
+    solution = _improved(mean, sigma, budget, stages, generator, criterion.solution)
     x, y = draw(HELD_OUT, generator), mean + sigma * noise(HELD_OUT, generator)
     e = criterion.divergence.estimate(x, y, solution=solution)
     return Fit(e.value, mean, sigma), e.stderr
@@ -123,8 +127,8 @@ def train(name: str, budget: Budget, seed: int) -> tuple[Fit, float]:
 def measured(mu: float, sigma: float, budget: Budget, seed: int) -> dict[str, tuple[float, float, float]]:
     """Every record's value on held-out samples by one logit, its error, and the error that log p/q itself would have."""
     generator = torch.Generator().manual_seed(seed)
-    judge = Variational(Bound(GAN), tanh_critic, Ascent(seed=seed))
-    solution = _judge(judge, mu, sigma, budget, generator, None)
+    solution = _improved(mu, sigma, budget, JUDGING, generator, None)
+    judge = Variational(Bound(GAN), tanh_critic)
     x, y = Measure(draw(HELD_OUT, generator)), Measure(mu + sigma * noise(HELD_OUT, generator))
     with torch.no_grad():
         scores = judge.scores(x, solution, "x"), judge.scores(y, solution, "y")
@@ -148,20 +152,25 @@ def noise(n: int, generator: torch.Generator) -> Tensor:  # -> (n, 1)
     return torch.randn(n, 1, generator=generator)
 
 
-def _judge(
-    divergence: object, mu: float, sigma: float, budget: Budget, generator: torch.Generator, start: Solution | None
+def _improved(
+    mu: float,
+    sigma: float,
+    budget: Budget,
+    stages: Sequence[tuple[FDivergence, float]],
+    generator: torch.Generator,
+    solution: Solution | None,
 ) -> Solution:
-    """Improve a critic on fresh samples, at falling rates."""
-    assert isinstance(divergence, Variational)
-    for rate in RATES:
-        criterion = Criterion(replace(divergence, ascent=replace(divergence.ascent, rate=rate, warm=1)))
-        criterion.solution = start
+    """A critic of P and N(μ, σ²) on fresh samples, by the bound and at the rate of each stage."""
+    for record, rate in stages:
+        how = Ascent(rate=rate, warm=1, seed=generator.initial_seed())
+        criterion = Criterion(Variational(Bound(record, train=record), tanh_critic, how))
+        criterion.solution = solution
         with criterion.ascending():
             for _ in range(budget.judging):
-                criterion(draw(CRITIC_BATCH, generator), mu + sigma * noise(CRITIC_BATCH, generator))
-        start = criterion.solution
-    assert start is not None
-    return start
+                criterion(draw(4 * BATCH, generator), mu + sigma * noise(4 * BATCH, generator))
+        solution = criterion.solution
+    assert solution is not None
+    return solution
 
 
 def _oracle(record: FDivergence, x: Tensor, y: Tensor, mu: float, sigma: float) -> float:
