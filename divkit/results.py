@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.optimize import brentq
+from scipy.special import gammaincinv, ndtri
 from torch import Tensor
 
 from divkit.checks import at_least, between
@@ -23,6 +24,8 @@ ONE_SIDED = 0.95  # level of the lower confidence bound in the notes
 
 
 ROUNDING = 1e-12  # of an effective number
+PRIOR = 0.3  # weight of κ₀, in units of the error at P = Q; coverage by it: tests/test_honesty.py
+NEARLY_NORMAL = 1e6  # shape of a gamma law whose quantiles are a normal law's to three digits
 
 
 class ConvergenceWarning(UserWarning):
@@ -81,6 +84,7 @@ class Terms(NamedTuple):
     y: Tensor  # (m,)
     noise: float = 0.0  # standard deviation from what is not a sample: projections, random features
     second_order: float = 0.0  # that of a U-statistic's second-order term: all there is at P = Q
+    growth: float = 0.0  # of the variance per unit of the expectation, near P = Q
     notes: Mapping[str, Any] = {}
 
     def value(self, x: Measure, y: Measure) -> Tensor:
@@ -165,6 +169,7 @@ class Estimate:
     scores: tuple[Score, ...] = field(repr=False, default=())
     noise: float = 0.0
     second_order: float = 0.0
+    growth: float = 0.0
     signed: bool = False  # a difference: its variance says nothing of its size
     exponent: float = 1.0
     base: Estimate | None = field(repr=False, default=None)  # of which this is a root
@@ -175,7 +180,8 @@ class Estimate:
     ) -> Estimate:
         """Assemble value and standard error from `terms`."""
         scores = (Score.of(x, terms.x), Score.of(y, terms.y))
-        second = terms.second_order if grouped(x, y) is None else terms.second_order * _design(scores)
+        design = 1.0 if grouped(x, y) is None else _design(scores)
+        second = terms.second_order * design
         stderr = _stderr(_first_order(scores), second, terms.noise)
         notes = dict(terms.notes)
         value = float(terms.value(x, y))
@@ -199,6 +205,7 @@ class Estimate:
             scores=scores,
             noise=float(terms.noise),
             second_order=float(second),
+            growth=float(terms.growth * design),
         )
 
     @property
@@ -209,8 +216,10 @@ class Estimate:
     def ci(self, level: float = 0.95) -> tuple[float, float]:
         r"""The central confidence interval of the estimator's expectation.
 
-        Normal, :math:`V \pm z s`. Where a second-order variance :math:`V_2` is known, the variance grows with the expectation
-        E from :math:`V_2` at E = 0, and :math:`(V - E)^2 \le z^2(\kappa E + V_2)` is solved for E.
+        Normal, :math:`V \pm z s`. Where a second-order variance :math:`V_2` is known, the variance
+        :math:`V_2 + \kappa E` grows with the expectation E, and the value is skewed to the right, like a quadratic form: its
+        third cumulant is :math:`\kappa_0 V_2 + \tfrac32 \kappa^2 E`. The ends are the E for which the observed value is that
+        law's quantile. κ is found from the influence values, or near P = Q is κ₀, that of the direction that varies most.
         """
         between("level", level, 0, 1)
         if self.base is not None:
@@ -220,11 +229,14 @@ class Estimate:
         if self.signed or not self.second_order > 0:
             return self.value - z * self.stderr, self.value + z * self.stderr
         unit = max(abs(self.value), self.second_order)  # squares are taken of numbers near one
-        value, second, first = self.value / unit, self.second_order / unit, _first_order(self.scores) / unit
-        shift = z**2 / 2 * max(first**2 - second**2, 0.0) / (max(value, 0.0) + second)  # z²κ/2
-        rest = second**2 + (self.noise / unit) ** 2
-        half = math.sqrt(max(shift * (2 * value + shift) + z**2 * rest, 0.0))
-        return (value + shift - half) * unit, (value + shift + half) * unit
+        law = _Skewed.of(
+            self.value / unit, _first_order(self.scores) / unit, self.second_order / unit, self.growth / unit, self.noise / unit
+        )
+        tail = 0.5 - level / 2
+        low = max(
+            law.expectation(1 - tail), min(law.value, 0.0)
+        )  # what has a second order is a squared norm: E is not negative
+        return low * unit, law.expectation(tail) * unit
 
     def root(self, p: float = 2.0) -> Estimate:
         """The estimate of value^(1/p): interval endpoints mapped, below zero clipped at 0, stderr by the delta method."""
@@ -240,6 +252,7 @@ class Estimate:
             scores=tuple(score.times(slope) for score in self.scores),
             noise=self.noise * slope,
             second_order=self.second_order * slope,
+            growth=self.growth * slope,
             exponent=p,
             base=self,
         )
@@ -286,6 +299,49 @@ class Estimate:
             "settings": dict(self.settings),
             "notes": {key: _finite(note) if isinstance(note, float) else note for key, note in self.notes.items()},
         }
+
+
+@dataclass(frozen=True)
+class _Skewed:
+    """The law of a U-statistic with expectation E: a shifted gamma law with three matched cumulants (Pearson's type III)."""
+
+    value: float
+    second: float  # √V₂
+    slope: float  # κ
+    growth: float  # κ₀
+    noise: float
+
+    @classmethod
+    def of(cls, value: float, first: float, second: float, growth: float, noise: float) -> _Skewed:
+        """With κ the plug-in first-order variance, less twice V₂ by which it is too large, per unit of the value.
+
+        Where the value is no larger than its error at P = Q it says nothing of κ: κ₀ enters with the weight of that error.
+        """
+        growth = growth or 2 * second
+        slope = (max(first**2 - second**2, 0.0) + second * PRIOR * growth) / (max(value, 0.0) + second)
+        return cls(value, second, slope, growth, noise)
+
+    def expectation(self, p: float) -> float:
+        """The E under which the value is the p-quantile."""
+        step = self._deviation(0.0) + self.slope
+        inner = self.value - step if p > 0.5 else self.value + step
+        while (self._quantile(inner, p) - self.value) * (1 if p > 0.5 else -1) > 0:
+            step *= 2
+            inner = self.value - step if p > 0.5 else self.value + step
+        return float(
+            brentq(lambda e: self._quantile(e, p) - self.value, min(inner, self.value), max(inner, self.value), rtol=1e-12)
+        )
+
+    def _deviation(self, e: float) -> float:
+        return math.sqrt(self.second**2 + self.slope * max(e, 0.0) + self.noise**2)
+
+    def _quantile(self, e: float, p: float) -> float:
+        deviation = self._deviation(e)
+        third = self.growth * self.second**2 + 1.5 * self.slope**2 * max(e, 0.0)
+        shape = 4 * (deviation**3 / third) ** 2 if third > 0 else math.inf
+        if p < 0.5 or shape > NEARLY_NORMAL:  # the lower tail is shorter, but by an amount too uncertain to use
+            return e + deviation * float(ndtri(p))
+        return e + deviation * float(gammaincinv(shape, p) - shape) / math.sqrt(shape)
 
 
 def _design(scores: tuple[Score, ...]) -> float:

@@ -16,6 +16,8 @@ from divkit.results import Bias, Solution, Terms
 
 __all__ = ["MMD", "Energy"]
 
+SOME = 150  # rows of each sample whose kernel matrix shows the large eigenvalues
+LEAST = torch.finfo(torch.float64).tiny
 SINGLE = 700  # rows from which a test's products take longer than all else, and half as long in float32
 
 
@@ -150,7 +152,7 @@ class Energy(Divergence):
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         kernel, frame, unit = self._framed(x, y)
         found = u_terms(kernel, x, y, frame.x, frame.y, unbiased=self.unbiased)
-        return Terms(unit * found.x, unit * found.y, second_order=unit * found.second_order)
+        return Terms(unit * found.x, unit * found.y, second_order=unit * found.second_order, growth=unit * found.growth)
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         kernel, frame, unit = self._framed(x, y)
@@ -183,7 +185,9 @@ def u_terms(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbias
             + 2 * _own_centred_squares(y, own_y.rows, own_y.squares)
             + 4 * _centred_squares(x, y, cross.rows, cross.columns, cross.squares)
         )
-    return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=max(float(second), 0.0) ** 0.5)
+        second_order = max(float(second), 0.0) ** 0.5
+        growth = 4 * _eigenvalue(k, x, y, px, py)
+    return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=second_order, growth=growth)
 
 
 def u_value(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Tensor:
@@ -205,7 +209,7 @@ def u_null(k: Kernel, points: Tensor, labels: Tensor, *, unbiased: bool) -> Tens
 def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbiased: bool) -> tuple[Tensor, Tensor]:
     """The statistics (K, B) under each relabelling, labels (B, N) bool, from one matrix product a tile and kernel.
 
-    Beside them the mean squares (K,) of the doubly centred kernels, to which the variances under relabelling are proportional.
+    Beside them the mean squares (K,) of the kernels over i ≠ j, which no relabelling changes.
     From `SINGLE` rows on products are in float32, of kernels less their mean, and sums in float64. What is within rounding of
     zero, as under relabellings that change nothing, is zero.
     """
@@ -224,9 +228,34 @@ def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbias
         made = (xx + own) / n**2 + (yy + diagonal.sum(1, keepdim=True) - own) / m**2 - 2 * xy / (n * m)
     scale = (forms.squares / size**3).sqrt() * torch.finfo(points.dtype).eps
     rounding = 16 * (scale + forms.constants.abs() * torch.finfo(torch.float64).eps)[:, None]
-    centred = forms.squares - 2 * forms.rows.square().sum(1) / max(size - 2, 1)
-    centred = centred + everything[:, 0].square() / max((size - 1) * (size - 2), 1)
-    return made.masked_fill(made.abs() <= rounding, 0.0), centred.clamp(min=0) / (size * (size - 1))
+    squares = (forms.squares + 2 * forms.constants * everything[:, 0]) / (size * (size - 1)) + forms.constants.square()
+    return made.masked_fill(made.abs() <= rounding, 0.0), squares
+
+
+def _eigenvalue(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor) -> float:
+    """tr Γ³/tr Γ² of the covariance Γ of the difference of the two mean embeddings: its typical large eigenvalue.
+
+    By the kernel between some rows of each sample, over triples of different rows.
+    """
+    rows, scales = [], []
+    for m, points in ((x, px), (y, py)):
+        some = torch.linspace(0, m.n - 1, min(m.n, SOME), device=m.device).round().long()
+        w = m.weights.detach().double()[some]
+        rows.append(points.detach()[some].double())
+        scales.append(w * (m.n / len(some)) ** 0.5)
+    pooled, scale = torch.cat(rows), torch.cat(scales)
+    gram = k.evaluate(pooled, pooled)
+    for part, w in zip((slice(len(rows[0])), slice(len(rows[0]), None)), scales):  # means taken out within each sample
+        share = w / w.sum().clamp(min=LEAST)
+        gram[part] -= share @ gram[part]
+        gram[:, part] -= (gram[:, part] @ share)[:, None]
+    gram = gram * scale[:, None] * scale
+    unit = float(gram.abs().max())
+    if not unit > 0:
+        return 0.0
+    gram = (gram / unit).fill_diagonal_(0.0)
+    square = gram @ gram
+    return max(float((square * gram).sum() / gram.square().sum().clamp(min=LEAST)), 0.0) * unit
 
 
 def _own_centred_squares(x: Measure, rows: Tensor, squares: Tensor) -> Tensor:

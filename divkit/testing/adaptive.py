@@ -20,19 +20,20 @@ __all__ = ["Adaptive"]
 Family = Callable[[float], Kernel]
 
 ROWS = 2000  # whose distances give the quantiles
+LEAST = torch.finfo(torch.float64).tiny
 LOW, HIGH = 0.05, 0.95  # quantiles of the positive distances; half of one and twice the other are the ends of the grid
 
 
 @dataclass(frozen=True)
 class Adaptive:
-    r"""Log-mean-exp of the studentised MMDs of Gaussian and Laplace kernels over a grid of bandwidths.
+    r"""Log-mean-exp of the normalised MMDs of Gaussian and Laplace kernels over a grid of bandwidths.
 
-    .. math:: T = \log \frac1K \sum_k \exp(c\, \mathrm{MMD}^2_k / \sigma_k)
+    .. math:: T = \frac1c \log \frac1K \sum_k \exp\left(c\, \frac{nm}{n+m}\, \frac{\mathrm{MMD}^2_k}{s_k}\right)
 
-    with σ_k the standard deviation of the unbiased MMD²_k under relabelling. Bandwidths lie on a geometric grid between half
+    with the unbiased MMD²_k and s_k² the mean of k² over the pooled pairs. Bandwidths lie on a geometric grid between half
     the 5 % and twice the 95 % quantile of the distances between the pooled rows. All of it but the labels is the same under
     every relabelling, so that the permutation test of T is exact. The statistic is that of Biggs, Schrab and Gretton (2023),
-    with another studentisation and grid.
+    sharper and on a geometric grid, which finds what lies at small scales.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class Adaptive:
     """
 
     bandwidths: int = 10
-    sharpness: float = 2.0
+    sharpness: float = 6.0
     families: tuple[Family, ...] = (Gaussian, Laplace)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class Adaptive:
         return torch.logsumexp(scale * scores, 0).sub(math.log(len(kernels))) / scale
 
     def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """The kernel with the largest studentised value."""
+        """The kernel with the largest value."""
         points, kernels, scale = self._kernels(pooled)
         best = int(_scores(points, kernels, scale, label[None])[:, 0].argmax())
         return described(kernels[best])
@@ -102,9 +103,8 @@ def _widths(points: Tensor) -> tuple[float, float]:
 
 
 def _scores(points: Tensor, kernels: list[Kernel], scale: float, labels: Tensor) -> Tensor:  # -> (K, B)
-    """Unbiased MMD² over its standard deviation under relabelling; zero where that is."""
+    """Unbiased MMD² in units in which no bandwidth outweighs the others."""
     found, squares = u_nulls([kernel.scaled(scale) for kernel in kernels], points, labels, unbiased=True)
     n = labels.sum(1).double()
     m = labels.shape[1] - n
-    spread = (2 * squares[:, None] * (1 / (n * (n - 1)) + 1 / (m * (m - 1)) + 2 / (n * m))).sqrt()
-    return torch.where(spread > 0, found / spread, 0.0)
+    return found / squares[:, None].sqrt().clamp(min=LEAST) * (n * m / (n + m))
