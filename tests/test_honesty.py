@@ -38,7 +38,7 @@ LEARNED = [name for name, traits in TRAITS.items() if traits.learned]
 
 @pytest.mark.parametrize("name", EXACT)
 def test_spread_of_the_estimates(name: str) -> None:
-    divergence = dk.get(name)
+    divergence = dk.get(name, **TRAITS[name].fields)
     found = [divergence.estimate(*draw(70, 90, 1.0, 1.2, seed)) for seed in range(SHORT)]
     spread = torch.tensor([e.value for e in found]).double().std()
     assert within(float(spread / torch.tensor([e.stderr for e in found]).mean()), SHORT)
@@ -86,7 +86,7 @@ def test_spread_of_the_learned_estimates_over_200_seeds() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_spread_of_the_estimates_over_200_seeds(name: str) -> None:
-    found = [dk.get(name).estimate(*draw(120, 160, 1.0, 1.2, seed)) for seed in range(200)]
+    found = [dk.get(name, **TRAITS[name].fields).estimate(*draw(120, 160, 1.0, 1.2, seed)) for seed in range(200)]
     spread = torch.tensor([e.value for e in found]).double().std()
     assert within(float(spread / torch.tensor([e.stderr for e in found]).mean()), 200)
 
