@@ -16,7 +16,9 @@ from contextlib import contextmanager, suppress
 __all__ = ["closed_pipe", "prepared"]
 
 PATIENCE = 1.0  # seconds between Ctrl-C and the end where compiled code does not listen
-PLAIN = {"−": "-", "—": "-", "–": "-", "·": "*", "‖": "||", "×": "x", "∫": "int", "√": "sqrt", "′": "'", "ε": "eps"}
+PLAIN = dict(zip("−—–─·×′ℝ", "----*x'R"))
+PLAIN |= {"‖": "||", "∫": "int", "√": "sqrt", "±": "+-", "≤": "<=", "≥": ">=", "∞": "inf", "Σ": "sum"}
+PLAIN |= dict(zip("αδεθλμνσω", ["alpha", "delta", "eps", "theta", "lambda", "mu", "nu", "sigma", "omega"]))
 
 
 @contextmanager

@@ -226,7 +226,14 @@ def test_interrupt_reaches_compiled_code(files: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "ascii_"),
-    [("1.2·10⁻⁷", "1.2*10^-7"), ("−0.3 … —", "-0.3 ... -"), ("10¹²", "10^12"), ("D(P‖Q)", "D(P||Q)"), ("日", "?")],
+    [
+        ("d/dθ ± ∞", "d/dtheta +- inf"),
+        ("1.2·10⁻⁷", "1.2*10^-7"),
+        ("−0.3 … —", "-0.3 ... -"),
+        ("10¹²", "10^12"),
+        ("D(P‖Q)", "D(P||Q)"),
+        ("日", "?"),
+    ],
 )
 def test_ascii_streams(text: str, ascii_: str) -> None:
     import codecs
