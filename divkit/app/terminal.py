@@ -79,8 +79,8 @@ def captured(console: Console, printing: Callable[[], None]) -> str:
 def listing(rows: Iterable[Sequence[str]], titles: Sequence[str], console: Console) -> None:
     """A table of words."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    for place, title in enumerate(titles):
+        table.add_column(title, overflow="fold", no_wrap=place == 0 and console.width >= NARROW)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
