@@ -187,7 +187,7 @@ class Estimate:
         value = float(terms.value(x, y))
         if bias is Bias.BELOW and not math.isnan(stderr):
             notes["lower_confidence"] = value - float(ndtri(ONE_SIDED)) * stderr
-        if not math.isclose(x.mass, y.mass, rel_tol=1e-5):  # float32 weights are off by so much
+        if "mass" not in notes and not math.isclose(x.mass, y.mass, rel_tol=1e-5):  # float32 weights are off by so much
             notes["mass"] = f"the weights sum to {x.mass:g} and {y.mass:g}; both were normalised to one"
         if math.isnan(stderr):
             notes["stderr"] = "no standard error from 1 sample with weight; a minimum of 2 on each side is required"

@@ -22,7 +22,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_names_and_options() -> None:
     assert isinstance(dk.names(), tuple)
     assert registry.options("alpha")[0] == "order"
-    assert registry.options("sinkhorn") == ("epsilon", "p", "tol", "sweeps")
+    assert registry.options("sinkhorn") == ("epsilon", "p", "tol", "sweeps", "reach")
     for name in dk.names():
         assert registry.options(name) is not None
 

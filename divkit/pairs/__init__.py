@@ -5,7 +5,8 @@ Six reductions, each blocked in rows and columns, so that memory is O(n + m) for
 - `sums`, `self_sums`: Σⱼ k(xᵢ, yⱼ) payloadⱼ, for rows and columns in one sweep (and `total`, the one number, whose gradient
   comes with the forward sweep);
 - `quadratic_forms`: sᵀKs for many vectors s at once;
-- `softmin`: −ε log Σⱼ exp((scoreⱼ − c(xᵢ, yⱼ))/ε);
+- `softmin`: −ε log Σⱼ exp((scoreⱼ − c(xᵢ, yⱼ))/ε); `alternate`, `reflect`, `entries`: the sweeps of matrix
+  scaling, and the sparse plan they end in;
 - `minimum`: minⱼ c(xᵢ, yⱼ) − scoreⱼ;
 - `nearest`: the k nearest neighbours;
 - `cheapest`, `violations`: pairs of least and of negative reduced cost c(xᵢ, yⱼ) − uᵢ − vⱼ.
@@ -18,6 +19,7 @@ from divkit.pairs.arcs import Violations, cheapest, violations
 from divkit.pairs.forms import Distance, Form, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
 from divkit.pairs.nearest import minimum, nearest
+from divkit.pairs.scaling import alternate, entries, reflect
 from divkit.pairs.softmin import softmin
 from divkit.pairs.sums import quadratic_forms, self_sums, sums
 from divkit.pairs.tiles import block_size
@@ -30,12 +32,15 @@ __all__ = [
     "PairFunction",
     "Product",
     "Violations",
+    "alternate",
     "block_size",
     "cheapest",
+    "entries",
     "frame",
     "minimum",
     "nearest",
     "quadratic_forms",
+    "reflect",
     "self_sums",
     "self_total",
     "softmin",

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
+from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded, strips
 
-__all__ = ["softmin"]
+__all__ = ["exponents", "softmin", "working"]
 
 LOG2E = math.log2(math.e)
 FLOOR = -126.0  # below it exp2 of float32 leaves the normal numbers, where the processor is 40 times slower
@@ -38,20 +38,24 @@ def softmin(c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float
     return _Softmin.apply(c, x, y, score, epsilon, guess)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def _exponent(c: PairFunction, x: Tensor, y: Tensor, f: Tensor, score: Tensor, epsilon: float) -> Exponent:
-    """Tiles of (fᵢ + scoreⱼ − cᵢⱼ)/ε in units of log 2."""
+def exponents(c: PairFunction, x: Tensor, y: Tensor, f: Tensor, score: Tensor, epsilon: float) -> Exponent:
+    """Tiles of (fᵢ + scoreⱼ − cᵢⱼ)/ε in units of log 2, in the dtype of the points."""
     unit = LOG2E / epsilon
     if c.linear:
-        squares = x.square().sum(1), y.square().sum(1)
-        left = torch.cat([x * (2 * unit), ((f - squares[0]) * unit)[:, None], torch.ones_like(f)[:, None]], 1)
-        right = torch.cat([y, torch.ones_like(score)[:, None], ((score - squares[1]) * unit)[:, None]], 1).T.contiguous()
-        return lambda i, j: left[i] @ right[:, j]
-    f, score = f * unit, score * unit
+        squares = x.double().square().sum(1), y.double().square().sum(1)
+        last = ((f.double() - squares[0]) * unit).to(x.dtype)
+        left = torch.cat([x * (2 * unit), last[:, None]], 1)
+        right = torch.cat([y, torch.ones_like(y[:, :1])], 1).T.contiguous()
+        bias = ((score.double() - squares[1]) * unit).to(x.dtype)
+        return lambda i, j: torch.addmm(bias[j], left[i], right[:, j])
+    f, score = (f * unit).to(x.dtype), (score * unit).to(x.dtype)
     return lambda i, j: c.value(c.form.tile(x[i], y[j])).mul_(-unit).add_(f[i, None]).add_(score[j])
 
 
-def _working(x: Tensor, y: Tensor, epsilon: float) -> torch.dtype:
+def working(c: PairFunction, x: Tensor, y: Tensor, epsilon: float) -> torch.dtype:
     """The dtype in which an exponent of |x − y|²/ε by matrix product keeps three digits."""
+    if not c.linear:
+        return x.dtype
     largest = max(float(x.square().sum(1).max()), float(y.square().sum(1).max()))
     return torch.float64 if torch.finfo(x.dtype).eps * largest / epsilon > 1e-4 else x.dtype
 
@@ -83,10 +87,10 @@ def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:  # -> log2 Σ
 class _Softmin(Function):
     @staticmethod
     def forward(ctx: Any, c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None) -> Tensor:
-        dtype = _working(x, y, epsilon) if c.linear else x.dtype
+        dtype = working(c, x, y, epsilon)
         wx, wy, ws = x.to(dtype), y.to(dtype), score.to(dtype)
         shift = torch.zeros(len(x), dtype=dtype, device=x.device) if guess is None else guess.to(dtype)
-        exponent = _exponent(c, wx, wy, shift, ws, epsilon)
+        exponent = exponents(c, wx, wy, shift, ws, epsilon)
         if guess is None:
             logs = _log_sums(exponent, torch.arange(len(x), device=x.device), len(y))
         else:
@@ -105,21 +109,24 @@ class _Softmin(Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         c, (x, y, score, value), d = ctx.c, ctx.saved_tensors, ctx.saved_tensors[0].shape[1]
         wx, wy, wg = (t.to(ctx.dtype) for t in (x, y, g))
-        exponent = _exponent(c, wx, wy, value.to(ctx.dtype), score.to(ctx.dtype), ctx.epsilon)
-        payload_x = padded(torch.cat([wg[:, None] * wx, wg[:, None]], 1))
+        exponent = exponents(c, wx, wy, value.to(ctx.dtype), score.to(ctx.dtype), ctx.epsilon)
         payload_y = padded(torch.cat([wy, torch.ones_like(wy[:, :1])], 1))
+        payload_x = padded(torch.cat([wg[:, None] * wx, wg[:, None]], 1))
         rows, columns = accumulator(len(x), payload_y), accumulator(len(y), payload_x)
         mass = torch.zeros(len(y), dtype=torch.float64, device=x.device)
-        for i in blocks(len(x)):
-            left = payload_x[i].T.contiguous()
-            for j in blocks(len(y)):
-                plan, factor = exponent(i, j).clamp_(min=FLOOR, max=-FLOOR).exp2_(), 2.0
-                mass[j] += wg[i] @ plan
-                if not c.linear:
-                    _, slope, factor = c.evaluate_with_slope(wx[i], wy[j])
-                    plan = slope.mul_(plan)
-                rows[i].add_(plan @ payload_y[j].to(plan.dtype), alpha=factor)
-                columns[j].add_((left.to(plan.dtype) @ plan).T, alpha=factor)
-        gx = g.double()[:, None] * c.form.gradient(x.double(), rows[:, : d + 1].double())
-        gy = c.form.gradient(y.double(), columns[:, : d + 1].double())
-        return None, gx.to(x.dtype), gy.to(y.dtype), (-mass).to(score.dtype), None, None
+        _, needs_x, needs_y, needs_score, *_ = ctx.needs_input_grad
+        for j in strips(len(x), len(y)):
+            plan, factor = exponent(slice(None), j).clamp_(min=FLOOR, max=-FLOOR).exp2_(), 2.0
+            if needs_score:
+                mass[j] = (wg @ plan).double()
+            if not c.linear and (needs_x or needs_y):
+                _, slope, factor = c.evaluate_with_slope(wx, wy[j])
+                plan = slope.mul_(plan)
+            if needs_x:
+                rows.add_(plan @ payload_y[j].to(plan.dtype), alpha=factor)
+            if needs_y:
+                columns[j] = (factor * (payload_x.T.to(plan.dtype) @ plan).T).to(columns.dtype)
+        gx = g.double()[:, None] * c.form.gradient(x.double(), rows[:, : d + 1].double()) if needs_x else None
+        gy = c.form.gradient(y.double(), columns[:, : d + 1].double()) if needs_y else None
+        gx, gy = (None if grad is None else grad.to(x.dtype) for grad in (gx, gy))
+        return None, gx, gy, -mass.to(score.dtype) if needs_score else None, None, None

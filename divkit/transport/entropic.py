@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from divkit.pairs import PairFunction, softmin
+from divkit.transport.coupling import Cloud, Coupling
+from divkit.transport.newton import Point, newton
 
-__all__ = ["Cloud", "Potentials", "extend", "matching", "solve_pair", "solve_self"]
+__all__ = ["Potentials", "matching", "rounding", "solve_pair", "solve_self"]
 
-COARSE = 1000  # annealing happens on at most so many points; their potentials extend to all by one softmin
 DEPTH = 8  # of Anderson mixing: over-relaxation needed up to six times as many sweeps where one mode is slow
+PATIENCE = 12  # sweeps after which a slow problem is tried by Newton's method
+TRACKED = 64  # times ε: below it annealing follows the solution, since a sharp plan is hard to find from afar
+AVERAGED = 0.1  # of an exponent's rounding is what a row's sum of many has
+NEAR = 0.4  # the error up to which coarse potentials, extended to all points, are a start
+ENOUGH = 200  # passes over coarse clouds
+RELAXED = 2 / 3  # of a self update: the residual then shrinks threefold whatever the spectrum, which lies in [0, 1]
+LOOSE = 0.05  # the error to which it is followed
 
 
-class Cloud(NamedTuple):
-    """Weighted points in the frame of `pairs.frame`."""
+class Potentials(NamedTuple):
+    """Dual potentials, the marginal error measured at them, and the passes over all pairs spent."""
 
-    points: Tensor  # (n, d)
-    log_weights: Tensor  # (n,) float64
-
-    @property
-    def weights(self) -> Tensor:
-        return self.log_weights.exp()
-
-    def coarse(self) -> Cloud:
-        """Some of the points, evenly over a random order fixed once for all."""
-        n = len(self.points)
-        if n <= COARSE:
-            return self
-        kept = torch.randperm(n, generator=torch.Generator(device="cpu").manual_seed(0), device="cpu")[:COARSE].to(
-            self.points.device
-        )
-        log_weights = self.log_weights[kept]
-        if not bool(log_weights.isfinite().any()):
-            return self
-        return Cloud(self.points[kept], log_weights - log_weights.logsumexp(0))
+    f: Tensor  # (n,) float64
+    g: Tensor  # (m,) float64
+    image: Tensor  # (n,) what the next sweep would take for f
+    error: float
+    sweeps: int
 
 
 def matching(x: Cloud, y: Cloud) -> Tensor | None:  # -> (m,) rows of x
@@ -53,55 +47,45 @@ def matching(x: Cloud, y: Cloud) -> Tensor | None:  # -> (m,) rows of x
     return rows if same else None
 
 
-class Potentials(NamedTuple):
-    """Dual potentials with the marginal error measured at them, and the softmins (of full size) spent."""
+def solve_pair(problem: Coupling, tol: float, sweeps: int, start: tuple[Tensor, Tensor] | None = None) -> Potentials:
+    """Solve until the plan's first marginal is right to `tol`; the second always is.
 
-    f: Tensor  # (n,) float64
-    g: Tensor  # (m,) float64
-    error: float
-    sweeps: int
-
-
-def extend(c: PairFunction, x: Tensor, y: Cloud, g: Tensor, epsilon: float, guess: Tensor | None = None) -> Tensor:
-    """The potential at new points x of the potential g on y: one softmin."""
-    return softmin(c, x, y.points, g + epsilon * y.log_weights, epsilon, guess)
-
-
-def solve_pair(
-    c: PairFunction, x: Cloud, y: Cloud, epsilon: float, *, tol: float, sweeps: int, start: tuple[Tensor, Tensor] | None = None
-) -> Potentials:
-    """Solve OT_ε(x, y) until the plan's second marginal is right to `tol` in total variation (L₁); the first always is."""
-    f, g = start if start is not None else _anneal(c, x.coarse(), y.coarse(), epsilon, (x, y))
-    mixing, w, error = _Anderson(y.weights.sqrt()), y.weights, math.inf
-    for sweep in range(1, sweeps + 1):
-        f = extend(c, x.points, y, g, epsilon, f)
-        g_new = extend(c, y.points, x, f, epsilon, g)
-        error = _marginal_error(w, g, g_new, epsilon)
-        if error <= tol or not math.isfinite(error):
-            return Potentials(f, g_new, error, sweep)
-        g = mixing.step(g, g_new, error)
-    return Potentials(f, g, error, sweeps)
+    Sweeps with Anderson mixing; where they are slow and the plan is sparse, Newton's method.
+    """
+    f, g, spent = (*start, 0) if start is not None else _anneal(problem, sweeps)
+    mixing, errors = _Anderson(problem.x.weights.sqrt()), list[float]()
+    tried, floor = False, rounding(problem)
+    while True:
+        point = Point.at(problem, f, g, spent)
+        if not tried and _slow(errors, point.error, tol) and problem.rho == math.inf:
+            point, tried = newton(problem, point, tol, sweeps), True
+            mixing = _Anderson(problem.x.weights.sqrt())
+        f, g, error, spent = point.f, point.g, point.error, point.passes
+        errors.append(error)
+        if error <= max(tol, floor) or not math.isfinite(error) or spent >= sweeps:
+            return Potentials(f, g, point.image, error, spent)
+        f = mixing.step(f, point.image, error)
 
 
-def solve_self(
-    c: PairFunction, x: Cloud, epsilon: float, *, tol: float, sweeps: int, start: Tensor | None = None
-) -> Potentials:
+def solve_self(problem: Coupling, tol: float, sweeps: int, start: Tensor | None = None) -> Potentials:
     """Solve OT_ε(x, x), whose two potentials are one, by averaged updates."""
-    p = start
+    p, spent = start, 0
     if p is None:
-        coarse = x.coarse()
-        p = torch.zeros(len(coarse.points), dtype=torch.float64, device=x.points.device)
-        for level in _levels(c, coarse, coarse, epsilon):
-            p = (p + extend(c, coarse.points, coarse, p, level, p)) / 2
-        p = extend(c, x.points, coarse, p, epsilon, p if coarse is x else None)
-    w, error = x.weights, math.inf
-    for sweep in range(1, sweeps + 1):
-        p_new = extend(c, x.points, x, p, epsilon, p)
-        error = _marginal_error(w, p, p_new, epsilon)
-        p = (p + p_new) / 2
-        if error <= tol or not math.isfinite(error):
-            return Potentials(p, p, error, sweep)
-    return Potentials(p, p, error, sweeps)
+        coarse = problem.coarse
+        p = coarse.zero()[0]
+        for level in _levels(coarse):
+            p = (p + level.reflection(p)) / 2
+        if coarse.x is problem.x:
+            spent = len(_levels(coarse))
+        else:
+            p = coarse.extend(problem.x.points, p)
+    mixing, floor = _Anderson(problem.x.weights.sqrt()), rounding(problem)
+    while True:
+        image, spent = problem.reflection(p), spent + 1
+        error = problem.error(p, image)
+        if error <= max(tol, floor) or not math.isfinite(error) or spent >= sweeps:
+            return Potentials(p, p, image, error, spent)
+        p = mixing.step(p, p + RELAXED * (image - p), error)
 
 
 class _Anderson:
@@ -112,7 +96,9 @@ class _Anderson:
     """
 
     def __init__(self, metric: Tensor) -> None:
-        self.metric, self.images, self.residuals, self.least = metric, [], [], math.inf  # type: ignore[var-annotated]
+        self.metric, self.least = metric, math.inf
+        self.images: list[Tensor] = []
+        self.residuals: list[Tensor] = []
 
     def step(self, g: Tensor, image: Tensor, error: float) -> Tensor:
         self.least = min(self.least, error)
@@ -131,30 +117,61 @@ class _Anderson:
         return mixed if bool(mixed.isfinite().all()) else image
 
 
-def _anneal(c: PairFunction, x: Cloud, y: Cloud, epsilon: float, full: tuple[Cloud, Cloud]) -> tuple[Tensor, Tensor]:
-    f = torch.zeros(len(x.points), dtype=torch.float64, device=x.points.device)
-    g = torch.zeros(len(y.points), dtype=torch.float64, device=x.points.device)
-    for level in _levels(c, x, y, epsilon):
-        for _ in range(2):
-            f = extend(c, x.points, y, g, level, f)
-            g = extend(c, y.points, x, f, level, g)
-    if x is not full[0] or y is not full[1]:
-        coarse = solve_pair(c, x, y, epsilon, tol=0.02, sweeps=200, start=(f, g))
-        f, g = extend(c, full[0].points, y, coarse.g, epsilon), extend(c, full[1].points, x, coarse.f, epsilon)
-    return f, g
+def _anneal(problem: Coupling, passes: int) -> tuple[Tensor, Tensor, int]:
+    """Potentials from large ε to small, on coarse clouds as long as they extend; and the passes spent over all points."""
+    coarse = problem.coarse
+    levels = _levels(coarse)
+    if coarse.x is problem.x and coarse.y is problem.y:
+        *_, last = _followed(levels, Point.at(levels[0], *coarse.zero(), 0), passes)
+        return last.image, last.g, last.passes
+    states = [point[:2] for point in _followed(levels, Point.at(levels[0], *coarse.zero(), 0), ENOUGH)]
+    spent = 0
+    for k in range(len(levels) - 1, -1, -2):
+        found = solve_pair(levels[k], 0.02, ENOUGH, start=states[k])
+        f = levels[k].extend(problem.x.points, found.g)
+        g = levels[k].transposed().extend(problem.y.points, found.f)
+        finer = [problem._replace(epsilon=level.epsilon) for level in levels[k:]]
+        point = Point.at(finer[0], f, g, spent)
+        spent = point.passes
+        if point.error < NEAR or k < 2:
+            *_, point = _followed(finer, point, passes)
+            return point.image, point.g, point.passes
+    return f, g, spent
 
 
-def _levels(c: PairFunction, x: Cloud, y: Cloud, epsilon: float) -> list[float]:
-    """From the largest cost down to ε by factors of two."""
-    corner = torch.stack([x.points.amax(0), y.points.amax(0)]).amax(0) - torch.stack([x.points.amin(0), y.points.amin(0)]).amin(
-        0
-    )
-    largest = float(c.value(corner.square().sum()[None].clone())[0])
-    count = max(0, math.ceil(math.log2(largest / epsilon))) if largest > epsilon else 0
-    return [epsilon * 2.0**k for k in range(count, -1, -1)]
+def _followed(levels: list[Coupling], point: Point, passes: int) -> Iterator[Point]:
+    """The solution as ε falls, roughly: two sweeps a level, and Newton's steps where the plan gets sharp."""
+    for level in levels:
+        point = Point.at(level, point.image, point.g, point.passes)
+        if point.error > LOOSE and level.epsilon < TRACKED * levels[-1].epsilon and level.rho == math.inf:
+            point = newton(level, point, LOOSE, min(passes, point.passes + 20))
+        else:
+            point = Point.at(level, point.image, point.g, point.passes)
+        yield point
 
 
-def _marginal_error(weights: Tensor, old: Tensor, new: Tensor, epsilon: float) -> float:
-    """Σ wᵢ |exp((oldᵢ − newᵢ)/ε) − 1|, the L₁ distance of the plan's marginal from the weights."""
-    change = ((old - new) / epsilon).clamp(max=50.0)
-    return float(torch.where(weights > 0, weights * torch.expm1(change).abs(), 0.0).sum())
+def _levels(problem: Coupling) -> list[Coupling]:
+    """The problem with ε from the largest cost down to its own, by factors of two, and of four far above it."""
+    x, y = problem.x.points, problem.y.points
+    corner = torch.maximum(x.amax(0), y.amax(0)) - torch.minimum(x.amin(0), y.amin(0))
+    largest = float(problem.cost.value(corner.square().sum()[None].clone())[0])
+    levels, factor = [problem], 1.0
+    while factor * problem.epsilon < largest:
+        factor *= 2 if factor < TRACKED else 4
+        levels.append(problem._replace(epsilon=factor * problem.epsilon))
+    return levels[::-1]
+
+
+def _slow(errors: list[float], error: float, tol: float) -> bool:
+    """Whether at the rate of the last sweeps more than `PATIENCE` are to come."""
+    if len(errors) <= PATIENCE // 2 or not tol < error < math.inf:
+        return False
+    rate = (error / errors[-PATIENCE // 2]) ** (1 / (PATIENCE // 2))
+    return rate >= 1 or math.log(tol / error) / math.log(rate) > PATIENCE
+
+
+def rounding(problem: Coupling) -> float:
+    """The marginal error that rounding of the exponents c/ε leaves."""
+    x, y = problem.x.points.detach(), problem.y.points.detach()
+    largest = 2 * (x.square().sum(1).max() + y.square().sum(1).max())
+    return AVERAGED * torch.finfo(x.dtype).eps * (1 + float(problem.cost.value(largest[None])[0]) / problem.epsilon)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -14,7 +15,8 @@ from divkit.divergence import Divergence
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Status, Terms
 from divkit.transport.costs import Power
-from divkit.transport.entropic import Cloud, extend, matching, solve_pair, solve_self
+from divkit.transport.coupling import Cloud, Coupling
+from divkit.transport.entropic import matching, rounding, solve_pair, solve_self
 
 __all__ = ["EntropicOT", "Relative", "Sinkhorn"]
 
@@ -35,8 +37,9 @@ class _Entropic(Divergence):
 
     epsilon: float | Relative = Relative(0.01)
     p: float = 2.0
-    tol: float = 1e-4
+    tol: float = 1e-3
     sweeps: int = 1000
+    reach: float | None = None
 
     def __post_init__(self) -> None:
         Power(self.p)
@@ -44,10 +47,12 @@ class _Entropic(Divergence):
             positive("epsilon", self.epsilon)
         positive("tol", self.tol)
         whole("sweeps", self.sweeps)
+        if self.reach is not None:
+            positive("reach", self.reach)
 
     @property
     def problem(self) -> Hashable:
-        return type(self), self.epsilon, self.p, self.tol, self.sweeps
+        return type(self), self.epsilon, self.p, self.tol, self.sweeps, self.reach
 
     def _epsilon(self, x: Tensor, y: Tensor, p: Measure, q: Measure, unit: float) -> float:
         """In units of the frame."""
@@ -64,28 +69,63 @@ class _Entropic(Divergence):
 
 
 class _Placed:
-    """Both samples in their frame, ready for the solver."""
+    """Both samples in their frame, and the three problems between them."""
 
-    def __init__(self, x: Measure, y: Measure, divergence: _Entropic) -> None:
-        self.frame = pairs.frame(x, y)
-        self.unit = self.frame.unit(divergence.p)
-        self.cost = Power(divergence.p)
-        self.x, self.y = (Cloud(points, _log(m)) for points, m in ((self.frame.x, x), (self.frame.y, y)))
+    def __init__(self, x: Measure, y: Measure, divergence: _Entropic, solution: Solution | None = None) -> None:
+        frame = self.frame = pairs.frame(x, y)
+        self.unit = frame.unit(divergence.p)
+        self.kept = divergence.reach is None
+        self.mass = (1.0, 1.0) if self.kept else (x.mass, y.mass)
+        if solution is None:
+            epsilon = divergence._epsilon(frame.x, frame.y, x, y, self.unit)
+        else:
+            epsilon = float(solution.state["epsilon"]) / self.unit
+        rho = math.inf if divergence.reach is None else divergence.reach**divergence.p / self.unit
+        first, second = (_cloud(*of) for of in ((frame.x, x, self.mass[0]), (frame.y, y, self.mass[1])))
+        self.across = Coupling(Power(divergence.p), first, second, epsilon, rho)
+        if divergence.tol < rounding(self.across):
+            self.across = self.across.double()
+        self.own_x, self.own_y = (self.across._replace(x=cloud, y=cloud) for cloud in (self.across.x, self.across.y))
 
-    def state(self, x: Measure, y: Measure, epsilon: float, **potentials: Tensor) -> dict[str, Tensor | float]:
+    def state(self, x: Measure, y: Measure, **potentials: Tensor) -> dict[str, Tensor | float]:
         """In units of the data, with the points, so that potentials extend to those of a later step."""
         scaled = {key: value * self.unit for key, value in potentials.items()}
-        points = {"x": x.flat, "y": y.flat, "log_x": self.x.log_weights, "log_y": self.y.log_weights}
-        return {"epsilon": epsilon * self.unit, **scaled, **points}
+        points = {"x": x.flat, "y": y.flat, "log_x": self.across.x.log_weights, "log_y": self.across.y.log_weights}
+        return {"epsilon": self.across.epsilon * self.unit, **scaled, **points}
 
-    def start(self, solution: Solution | None, epsilon: float) -> tuple[Tensor, Tensor] | None:
+    def potentials(self, solution: Solution, *keys: str) -> list[Tensor]:
+        return [solution.state[key].double() / self.unit for key in keys]
+
+    def terms(self, u: Tensor, v: Tensor, constant: float) -> Terms:
+        """From what the potentials add per unit of mass, and what the value has beyond."""
+        (mass_x, mass_y), half = self.mass, constant / 2
+        notes: dict[str, Any] = {"epsilon": self.across.epsilon * self.unit}
+        if not self.kept:
+            notes["mass"] = f"masses of {mass_x:g} and {mass_y:g} are transported where that is cheaper than to lose them"
+        return Terms((mass_x * u + half) * self.unit, (mass_y * v + half) * self.unit, notes=notes)
+
+    def own(self, solution: Solution | None, points: str, key: str) -> Tensor | None:
+        """A self potential on these points from an earlier solution: one softmin."""
+        if solution is None:
+            return None
+        old = self._old(solution, points)
+        new = self.across.x if points == "x" else self.across.y
+        (p,) = self.potentials(solution, key)
+        return self.across._replace(x=new, y=old).extend(new.points, p)
+
+    def _old(self, solution: Solution, points: str) -> Cloud:
+        state = solution.state
+        placed = self.frame.place(state[points].to(self.frame.x))
+        return Cloud(placed.to(self.across.x.points), state[f"log_{points}"].double())
+
+    def start(self, solution: Solution | None) -> tuple[Tensor, Tensor] | None:
         """Potentials on these points from those of an earlier solution, as functions: one softmin each."""
         if solution is None:
             return None
-        state, like = solution.state, self.frame.x
-        old_x, old_y = (Cloud(self.frame.place(state[k].to(like)), state[f"log_{k}"].double()) for k in ("x", "y"))
-        f, g = (state[key].double() / self.unit for key in ("f", "g"))
-        return extend(self.cost, self.x.points, old_y, g, epsilon), extend(self.cost, self.y.points, old_x, f, epsilon)
+        f, g = self.potentials(solution, "f", "g")
+        x, y = self.across.x, self.across.y
+        forward, back = self.across._replace(y=self._old(solution, "y")), self.across._replace(x=y, y=self._old(solution, "x"))
+        return forward.extend(x.points, g), back.extend(y.points, f)
 
 
 @dataclass(frozen=True)
@@ -124,18 +164,16 @@ class EntropicOT(_Entropic):
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         at = _Placed(x, y, self)
-        epsilon = self._epsilon(at.frame.x, at.frame.y, x, y, at.unit)
-        warm = at.start(start, epsilon)
-        found = solve_pair(at.cost, at.x, at.y, epsilon, tol=self.tol, sweeps=self.sweeps, start=warm)
-        lower = float(x.mean(extend(at.cost, at.x.points, at.y, found.g, epsilon, found.f)) + y.mean(found.g)) * at.unit
-        state = at.state(x, y, epsilon, f=found.f, g=found.g)
-        return Solution(state, _status(found.error, self.tol), found.sweeps, found.error, lower=lower)
+        found = solve_pair(at.across, self.tol, self.sweeps, at.start(start))
+        lower, upper = (value * at.unit for value in at.across.bracket(found.f, found.g, found.image))
+        state = at.state(x, y, f=found.f, g=found.g)
+        return Solution(state, _status(found.error, self.tol), found.sweeps, found.error, lower=lower, upper=upper)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        at = _Placed(x, y, self)
-        epsilon, f, g = (solution.state[key] / at.unit for key in ("epsilon", "f", "g"))
-        u = extend(at.cost, at.x.points, at.y, g, epsilon, f)
-        return Terms(u * at.unit, g * at.unit, notes={"epsilon": solution.state["epsilon"]})
+        at = _Placed(x, y, self, solution)
+        f, g = at.potentials(solution, "f", "g")
+        u = at.across.conjugate(at.across.extend(at.across.x.points, g, f))
+        return at.terms(u, at.across.conjugate(g), at.across.constant(g))
 
 
 @dataclass(frozen=True)
@@ -177,32 +215,40 @@ class Sinkhorn(_Entropic):
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         at = _Placed(x, y, self)
-        epsilon = self._epsilon(at.frame.x, at.frame.y, x, y, at.unit)
-        own_x = solve_self(at.cost, at.x, epsilon, tol=self.tol, sweeps=self.sweeps)
-        rows = matching(at.x, at.y)
+        own_x = solve_self(at.own_x, self.tol, self.sweeps, at.own(start, "x", "p"))
+        rows = matching(at.across.x, at.across.y)
         if rows is None:
-            own_y = solve_self(at.cost, at.y, epsilon, tol=self.tol, sweeps=self.sweeps)
-            warm = at.start(start, epsilon)
-            across = solve_pair(at.cost, at.x, at.y, epsilon, tol=self.tol, sweeps=self.sweeps, start=warm)
+            own_y = solve_self(at.own_y, self.tol, self.sweeps, at.own(start, "y", "q"))
+            across = solve_pair(at.across, self.tol, self.sweeps, at.start(start))
         else:  # one problem three times: errors cancel, and the divergence is zero to the digit
             own_y = own_x._replace(f=own_x.f[rows], g=own_x.f[rows])
             across = own_x._replace(g=own_y.g)
         error = max(across.error, own_x.error, own_y.error)
-        state = at.state(x, y, epsilon, f=across.f, g=across.g, p=own_x.f, q=own_y.f)
+        state = at.state(x, y, f=across.f, g=across.g, p=own_x.f, q=own_y.f)
         return Solution(state, _status(error, self.tol), across.sweeps + own_x.sweeps + own_y.sweeps, error)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        at = _Placed(x, y, self)
-        epsilon, f, g, p, q = (solution.state[key] / at.unit for key in ("epsilon", "f", "g", "p", "q"))
-        u = extend(at.cost, at.x.points, at.y, g, epsilon, f)
-        # half of the self transport: the mean of both its potentials, one fixed, the other moving with all points
-        own_x = (extend(at.cost, at.x.points, at.x, p, epsilon, p) + p) / 2
-        own_y = (extend(at.cost, at.y.points, at.y, q, epsilon, q) + q) / 2
-        return Terms((u - own_x) * at.unit, (g - own_y) * at.unit, notes={"epsilon": solution.state["epsilon"]})
+        at = _Placed(x, y, self, solution)
+        across, own_x, own_y = at.across, at.own_x, at.own_y
+        f, g, p, q = at.potentials(solution, "f", "g", "p", "q")
+        u, v = across.conjugate(across.extend(across.x.points, g, f)), across.conjugate(g)
+        half_x, half_y = _half(own_x, p), _half(own_y, q)
+        constant = across.constant(g) - own_x.constant(p) / 2 - own_y.constant(q) / 2
+        return at.terms(u - half_x, v - half_y, constant + across.epsilon / 2 * (at.mass[0] - at.mass[1]) ** 2)
 
 
-def _log(measure: Measure) -> Tensor:
-    return measure.weights.detach().double().log()
+def _half(own: Coupling, p: Tensor) -> Tensor:
+    """Half of the self transport per sample: the mean of its two potentials, one a softmin of the other.
+
+    The plan is symmetric, so that half of both sides' gradients is that of one side with the other side fixed.
+    """
+    fixed = own._replace(y=own.x._replace(points=own.x.points.detach()))
+    moving = own.conjugate(fixed.extend(own.x.points, p, p))
+    return moving + (own.conjugate(p) - moving.detach()) / 2
+
+
+def _cloud(points: Tensor, measure: Measure, mass: float) -> Cloud:
+    return Cloud(points, measure.weights.detach().double().log() + math.log(mass))
 
 
 def _status(error: float, tol: float) -> Status:

@@ -1,0 +1,156 @@
+"""The entropic transport problem between two weighted clouds: its sweep, its dual value, its measured error."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from divkit.pairs import PairFunction, alternate, reflect, softmin, sums
+
+__all__ = ["Cloud", "Coupling"]
+
+COARSE = 250, 1000  # points of a coarse cloud: a quarter of all, but within these
+
+
+class Cloud(NamedTuple):
+    """Weighted points in the frame of `pairs.frame`; their weights sum to one, or to their mass where it may change."""
+
+    points: Tensor  # (n, d)
+    log_weights: Tensor  # (n,) float64
+
+    @property
+    def weights(self) -> Tensor:
+        return self.log_weights.exp()
+
+    def double(self) -> Cloud:
+        return self._replace(points=self.points.double())
+
+    def coarse(self) -> Cloud:
+        """Some of the points with all of the mass, evenly over a random order fixed once for all."""
+        n, (fewest, most) = len(self.points), COARSE
+        count = min(most, max(fewest, n // 4))
+        if n <= 2 * count:
+            return self
+        kept = torch.randperm(n, generator=torch.Generator(device="cpu").manual_seed(0), device="cpu")[:count].to(
+            self.points.device
+        )
+        log_weights = self.log_weights[kept]
+        if not bool(log_weights.isfinite().any()):
+            return self
+        return Cloud(self.points[kept], log_weights - log_weights.logsumexp(0) + self.log_weights.logsumexp(0))
+
+
+class Coupling(NamedTuple):
+    """OT_ε(x, y) with the cost c, and marginals that are kept (ρ = ∞) or cost ρ KL to miss."""
+
+    cost: PairFunction
+    x: Cloud
+    y: Cloud
+    epsilon: float
+    rho: float = math.inf
+
+    @property
+    def damping(self) -> float:
+        """λ = ρ/(ρ + ε), by which a penalised marginal shortens an update."""
+        return 1.0 if self.rho == math.inf else self.rho / (self.rho + self.epsilon)
+
+    @property
+    def coarse(self) -> Coupling:
+        return self._replace(x=self.x.coarse(), y=self.y.coarse())
+
+    def zero(self) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(self.x.log_weights), torch.zeros_like(self.y.log_weights)
+
+    def sweep(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        """The next f, and the g that belongs to the given one, of which `g` is a guess."""
+        x, y = self.x, self.y
+        return alternate(self.cost, x.points, y.points, x.weights, y.weights, f, g, self.epsilon, self.damping)
+
+    def reflection(self, p: Tensor) -> Tensor:
+        """The next p where x and y are one."""
+        return reflect(self.cost, self.x.points, self.x.weights, p, self.epsilon, self.damping)
+
+    def extend(self, x: Tensor, g: Tensor, guess: Tensor | None = None) -> Tensor:
+        """The first potential at any points, as a function of the second one; differentiable in x."""
+        guess = None if guess is None else guess / self.damping
+        return self.damping * softmin(self.cost, x, self.y.points, g + self.epsilon * self.y.log_weights, self.epsilon, guess)
+
+    def transposed(self) -> Coupling:
+        return self._replace(x=self.y, y=self.x)
+
+    def double(self) -> Coupling:
+        return self._replace(x=self.x.double(), y=self.y.double())
+
+    def rows(self, f: Tensor, image: Tensor) -> Tensor:
+        """The plan's first marginal over a, at f and the g that belongs to it."""
+        return torch.exp(((f - image / self.damping) / self.epsilon).clamp(max=50.0))
+
+    def error(self, f: Tensor, image: Tensor) -> float:
+        """The L₁ distance of the plan's first marginal from what the constraint or the penalty asks for, of its mass."""
+        a, wanted = self.x.weights, torch.exp((-f / self.rho).clamp(max=50.0))
+        return float(_sum(a, (self.rows(f, image) - wanted).abs()) / a.sum())
+
+    def conjugate(self, f: Tensor) -> Tensor:
+        """What a potential adds to the value per unit of mass: f, or −(ρ + ε)(e^(−f/ρ) − 1) − ε with penalised marginals."""
+        if self.rho == math.inf:
+            return f
+        return -(self.rho + self.epsilon) * torch.expm1(-f / self.rho) - self.epsilon
+
+    def constant(self, g: Tensor) -> float:
+        """What the value has beyond Σ a conjugate(f) + Σ b conjugate(g), at a solution."""
+        if self.rho == math.inf:
+            return 0.0
+        moved = float(_sum(self.y.weights, torch.exp(-g / self.rho)))
+        return self.epsilon * (moved + float(self.x.weights.sum() * self.y.weights.sum()))
+
+    def dual(self, f: Tensor, g: Tensor) -> float:
+        """The dual value where f is the image of g: below the optimum."""
+        value = _sum(self.x.weights, self.conjugate(f)) + _sum(self.y.weights, self.conjugate(g))
+        return float(value) + self.constant(g)
+
+    def bracket(self, f: Tensor, g: Tensor, image: Tensor) -> tuple[float, float]:
+        """A dual and a primal value of the sample problem, g belonging to f: one softmin more where marginals are kept."""
+        lower = self.dual(image, g)
+        if self.rho == math.inf:
+            return lower, max(lower, self._rounded(f, g, image))
+        a, b = self.x.weights, self.y.weights
+        r, c = self.rows(f, image), torch.exp(-g / self.rho)
+        penalty = _sum(a, torch.xlogy(r, r) - r + 1) + _sum(b, torch.xlogy(c, c) - c + 1)
+        product = float(a.sum() * b.sum())
+        primal = _sum(a, r * f) + _sum(b, c * g) - self.epsilon * (_sum(b, c) - product) + self.rho * penalty
+        return lower, max(lower, float(primal))
+
+    def _rounded(self, f: Tensor, g: Tensor, image: Tensor) -> float:
+        """The primal value of the plan rounded to its marginals, bounded by convexity of its KL part.
+
+        Rows too heavy are scaled down, what is missing is spread as a product. Source: Altschuler, Weed and Rigollet (2017).
+        """
+        a, b = self.x.weights, self.y.weights
+        r = self.rows(f, image)
+        scaled, kept = f - self.epsilon * r.clamp(min=1.0).log(), r.clamp(max=1.0)
+        columns = self.transposed().extend(self.y.points, scaled, g)
+        c = torch.exp(((g - columns) / self.epsilon).clamp(max=0.0))  # of b: at most one
+        value = float(_sum(a, kept * scaled) + _sum(b, c * g))
+        left_x, left_y = torch.where(a > 0, a * (1 - kept), 0.0), torch.where(b > 0, b * (1 - c), 0.0)
+        missing = float((left_x.sum() + left_y.sum()) / 2)
+        if not 0 < missing < 1:
+            return value if missing <= 0 else math.inf
+        left_x, left_y = left_x / left_x.sum(), left_y / left_y.sum()
+        spread = float(_mean_cost(self.cost, self.x.points, self.y.points, left_x, left_y))
+        spread += self.epsilon * float(torch.xlogy(left_x, left_x / a).nansum() + torch.xlogy(left_y, left_y / b).nansum())
+        return value - self.epsilon * (1 - missing) * math.log1p(-missing) + missing * spread
+
+
+def _sum(weights: Tensor, values: Tensor) -> Tensor:
+    return torch.where(weights > 0, weights * values, 0.0).sum()
+
+
+def _mean_cost(c: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor:
+    if not c.linear:
+        return w @ sums(c, x, y, w[:, None], v[:, None]).rows[:, 0]
+    x, y = x.double(), y.double()
+    mean_x, mean_y = w @ x, v @ y
+    return w @ (x - mean_x).square().sum(1) + v @ (y - mean_y).square().sum(1) + (mean_x - mean_y).square().sum()
