@@ -134,7 +134,8 @@ class EntropicOT(_Entropic):
 
     .. math:: \mathrm{OT}_\varepsilon(P, Q) = \min_\pi \int |x - y|^p \, d\pi + \varepsilon\, \mathrm{KL}(\pi \| P \otimes Q)
 
-    Not zero at P = Q. Units of the data to the power p. Source: Cuturi (2013); Peyré and Cuturi (2019).
+    Not zero at P = Q. Units of the data to the power p. `lower` is a dual value of the sample problem, `upper` that of the plan
+    rounded to its marginals. Source: Cuturi (2013); Peyré and Cuturi (2019).
 
     Parameters
     ----------
@@ -142,9 +143,12 @@ class EntropicOT(_Entropic):
         In units of the cost, or a fraction of the mean cost; `notes` has its value.
     p : float
     tol : float
-        The L₁ error of the marginals at which the iteration stops.
+        The L₁ error of the marginals at which the iteration stops; values are right to about its square, gradients to itself.
     sweeps : int
-        At most.
+        Passes over all pairs at most; `Solution.steps` counts them, a pass being both softmins of a sweep.
+    reach : float, optional
+        Marginals may be missed at the price ρ KL, ρ = reachᵖ: mass is lost rather than moved much farther. The weights are then
+        masses, not normalised, the penalties are in the value, and KL is that of measures, Σ a log(a/b) − a + b.
 
     Examples
     --------
@@ -184,7 +188,7 @@ class Sinkhorn(_Entropic):
         - \tfrac12 \mathrm{OT}_\varepsilon(Q, Q)
 
     Cost :math:`|x - y|^p` without ½, KL against the product measure. Units of the data to the power p.
-    Source: Feydy et al. (2019).
+    With `reach`, plus :math:`\tfrac\varepsilon2 (m_x - m_y)^2` of the masses. Source: Feydy et al. (2019); Séjourné et al. (2019).
 
     Parameters
     ----------
@@ -192,9 +196,12 @@ class Sinkhorn(_Entropic):
         In units of the cost, or a fraction of the mean cost; `notes` has its value.
     p : float
     tol : float
-        The L₁ error of the marginals at which the iteration stops.
+        The L₁ error of the marginals at which the iteration stops; values are right to about its square, gradients to itself.
     sweeps : int
-        At most.
+        Passes over all pairs at most; `Solution.steps` counts them, a pass being both softmins of a sweep.
+    reach : float, optional
+        Marginals may be missed at the price ρ KL, ρ = reachᵖ: mass is lost rather than moved much farther. The weights are then
+        masses, not normalised, the penalties are in the value, and KL is that of measures, Σ a log(a/b) − a + b.
 
     Examples
     --------

@@ -24,7 +24,9 @@ def kl(p: np.ndarray, q: np.ndarray) -> float:
 def primal(x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor, epsilon: float, rho: float) -> float:
     """The objective at POT's plan, by hand: its own `value` is about 0 whatever the data."""
     cost, a, b = (torch.cdist(x, y) ** 2).numpy(), a.numpy(), b.numpy()
-    plan = ot.solve(cost, a, b, reg=epsilon, reg_type="KL", unbalanced=rho, unbalanced_type="KL", max_iter=100_000, tol=1e-12).plan
+    plan = ot.solve(
+        cost, a, b, reg=epsilon, reg_type="KL", unbalanced=rho, unbalanced_type="KL", max_iter=100_000, tol=1e-12
+    ).plan
     return float((plan * cost).sum()) + epsilon * kl(plan, np.outer(a, b)) + rho * (kl(plan.sum(1), a) + kl(plan.sum(0), b))
 
 
