@@ -5,9 +5,9 @@
     python benchmarks/sinkhorn.py --draw --out benchmarks/results         # the picture, from figures taken before
 
 Data are float32: x uniform in the unit cube, y the same scaled by .9 and moved by .15. Every contestant returns the value and
-its gradient in x. Errors are relative to divkit's solution in float64 at tol = 1e-7, which is POT's (a test says so). GeomLoss's
-cost is ½|x − y|², so that blur b is ε = 2b² here and its value is half. KeOps (online, multiscale) and OTT take part where they
-are installed, in an environment of their own.
+its gradient in x. Errors are relative to divkit's solution in float64 at tol = 1e-7, which is POT's (a test says so).
+GeomLoss's cost is ½|x − y|², so that blur b is ε = 2b² here and its value is half. KeOps (online, multiscale) and OTT take
+part where they are installed, in an environment of their own.
 """
 
 from __future__ import annotations

@@ -188,7 +188,8 @@ class Sinkhorn(_Entropic):
         - \tfrac12 \mathrm{OT}_\varepsilon(Q, Q)
 
     Cost :math:`|x - y|^p` without ½, KL against the product measure. Units of the data to the power p.
-    With `reach`, plus :math:`\tfrac\varepsilon2 (m_x - m_y)^2` of the masses. Source: Feydy et al. (2019); Séjourné et al. (2019).
+    With `reach`, plus :math:`\tfrac\varepsilon2 (m_x - m_y)^2` of the masses.
+    Source: Feydy et al. (2019); Séjourné et al. (2019).
 
     Parameters
     ----------
