@@ -13,7 +13,7 @@ from torch import Size, Tensor, nn
 
 from divkit.measure import Measure
 
-__all__ = ["Factory", "LogitNetwork", "Staged", "build", "is_image", "mlp", "parameter_groups"]
+__all__ = ["Factory", "LogitNetwork", "Staged", "build", "is_image", "mlp", "parameter_groups", "restore"]
 
 Factory = Callable[..., nn.Module]  # (*event_shapes) -> module; module(*parts) -> (n,) or (n, 1)
 
@@ -171,6 +171,13 @@ def parameter_groups(network: nn.Module, rows: int) -> list[dict[str, Any]]:
     return [{"params": rest}, {"params": [last], "weight_decay": RIDGE / rows}]
 
 
+def restore(factory: Factory, x: Measure, weights: dict[str, Tensor]) -> nn.Module:
+    """The network again for points like x's, with weights that it was trained to; ready to evaluate."""
+    network = _made(factory, x, 0)
+    network.load_state_dict(weights)
+    return network.eval()
+
+
 def build(factory: Factory, x: Measure, seed: int, *, features: bool = False) -> nn.Module:
     """Make the network for points like x's, initialised from `seed`; global generators are left as they were.
 
@@ -179,9 +186,7 @@ def build(factory: Factory, x: Measure, seed: int, *, features: bool = False) ->
     ValueError
         If its output is not one finite number per point (with `features`, one row per point), or has no gradient.
     """
-    with _init_lock, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = factory(*x.event_shapes).to(dtype=x.dtype, device=x.device)
+    network = _made(factory, x, seed)
     with torch.enable_grad():
         few = [part[:2] for part in x.parts]
         network.eval()
@@ -242,3 +247,9 @@ def _logistic(fx: Tensor, fy: Tensor, x: Measure, y: Measure, prior: float = PRI
         if before - objective < 1e-9 * abs(objective):
             break
     return theta
+
+
+def _made(factory: Factory, x: Measure, seed: int) -> nn.Module:
+    with _init_lock, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # networks are made on the CPU; torch.manual_seed would visit every device
+        return factory(*x.event_shapes).to(dtype=x.dtype, device=x.device)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from divkit.critic.ascent import Ascent, Look, Task, ascend, refresh, score
 from divkit.critic.choice import Choice, factories
-from divkit.critic.networks import Factory, LogitNetwork, Staged, build
+from divkit.critic.networks import Factory, LogitNetwork, Staged, build, restore
 from divkit.critic.penalties import FREE, Penalty
 from divkit.critic.relabelling import relabelled
 from divkit.critic.splits import bernstein, cut_folds, inner_split
@@ -211,11 +211,12 @@ class Variational(Divergence):
         """Improve one critic on this batch by a few warm steps, without folds."""
         if isinstance(self.critic, Choice):
             raise ValueError("a training loop's batches cannot choose a critic; give one of them, not a Choice.")
-        network = build(self.critic, x, self.ascent.seed, features=self.dual.apart)
         if solution is not None and len(solution.state["critics"]) == 1:
-            network.load_state_dict(solution.state["critics"][0])
-        elif isinstance(network, Staged):
-            network.standardise(x, y)
+            network = restore(self.critic, x, solution.state["critics"][0])
+        else:
+            network = build(self.critic, x, self.ascent.seed, features=self.dual.apart)
+            if isinstance(network, Staged):
+                network.standardise(x, y)
         before = solution or Solution()
         moments = refresh(network, self._task, (x, y), self.ascent, before)
         critic = {key: value.detach().clone() for key, value in network.state_dict().items()}
@@ -225,18 +226,18 @@ class Variational(Divergence):
 
     def scores(self, m: Measure, solution: Solution, side: str) -> Tensor:  # -> (n,)
         """Calibrated scores, each row's by the critic that did not see it; `side` is x or y."""
-        parts = list(self._by_fold(m, solution, side))
-        if len(parts) == 1:
-            return parts[0][1]
-        out = torch.zeros(m.n, dtype=parts[0][1].dtype, device=m.device)
-        for rows, values in parts:
-            out = out.index_put((rows,), values)
-        return out
+        return _joined(m, self._by_fold(self._critics(m, solution), m, solution, side))
+
+    def _both(self, x: Measure, y: Measure, solution: Solution) -> tuple[Tensor, Tensor]:
+        """Calibrated scores of both sides by critics made once."""
+        critics = self._critics(x, solution)
+        s, t = (_joined(m, self._by_fold(critics, m, solution, side)) for m, side in ((x, "x"), (y, "y")))
+        return s, t
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         if self.dual.apart:
             return self._apart(x, y, solution)
-        s, t = self.scores(x, solution, "x"), self.scores(y, solution, "y")
+        s, t = self._both(x, y, solution)
         made = self.dual.terms(s, t, x, y)
         notes = {**made.notes, **solution.state.get("measured", {})}
         spans = self.dual.spans(s.dtype, x, y)
@@ -249,8 +250,8 @@ class Variational(Divergence):
     def _apart(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         """Terms of each fold by itself, in shares of the fold's mass in x."""
         a, b = (torch.zeros(m.n, dtype=torch.float64, device=m.device) for m in (x, y))
-        second = 0.0
-        for (i, s), (j, t) in zip(self._by_fold(x, solution, "x"), self._by_fold(y, solution, "y")):
+        second, critics = 0.0, self._critics(x, solution)
+        for (i, s), (j, t) in zip(self._by_fold(critics, x, solution, "x"), self._by_fold(critics, y, solution, "y")):
             found = self.dual.terms(s, t, x.take(i), y.take(j))
             share, other = (m.weights[rows].sum() for m, rows in ((x, i), (y, j)))
             a = a.index_put((i,), found.x.double())
@@ -261,7 +262,7 @@ class Variational(Divergence):
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         if self.dual.apart and len(solution.state["critics"]) > 1:
             return self.terms(x, y, solution).value(x, y)
-        return self.dual.descend(self.scores(x, solution, "x"), self.scores(y, solution, "y"), x, y)
+        return self.dual.descend(*self._both(x, y, solution), x, y)
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
         """Relabel held-out rows, judged by one critic trained on the other half: see `relabelled`."""
@@ -274,24 +275,22 @@ class Variational(Divergence):
 
     def every_score(self, m: Measure, solution: Solution) -> Iterator[Tensor]:
         """Every critic's calibrated scores (n,) of points that none has seen."""
-        for k, weights in enumerate(solution.state["critics"]):
-            network = self._network(m, weights, solution.state["choice"][k])
-            yield Calibration(*solution.state["calibration"][k].tolist())(score(network, m))
+        return (critic(m) for critic in self._critics(m, solution))
 
-    def _by_fold(self, m: Measure, solution: Solution, side: str) -> Iterator[tuple[Tensor, Tensor]]:
-        state = solution.state
-        for k, weights in enumerate(state["critics"]):
-            network = self._network(m, weights, state["choice"][k])
-            rows = (state[f"fold_{side}"] == k).nonzero()[:, 0] if f"fold_{side}" in state else torch.arange(m.n)
-            part = m.take(rows) if f"fold_{side}" in state else m
-            yield rows, Calibration(*state["calibration"][k].tolist())(score(network, part))
+    def _critics(self, m: Measure, solution: Solution) -> list[Scores]:
+        """Every fold's critic with its calibration, for points like m's."""
+        state, made = solution.state, factories(self.critic)
+        triples = zip(state["critics"], state["choice"], state["calibration"].tolist())
+        return [
+            _Critic(restore(made[choice], m, weights).requires_grad_(False), Calibration(*numbers)).scores
+            for weights, choice, numbers in triples
+        ]
 
-    def _network(self, m: Measure, weights: dict[str, Tensor], choice: int = 0) -> nn.Module:
-        network = build(factories(self.critic)[choice], m, self.ascent.seed, features=self.dual.apart)
-        network.load_state_dict(weights)
-        for parameter in network.parameters():
-            parameter.requires_grad_(False)
-        return network.eval()
+    def _by_fold(self, critics: list[Scores], m: Measure, solution: Solution, side: str) -> Iterator[tuple[Tensor, Tensor]]:
+        fold = solution.state.get(f"fold_{side}")
+        for k, critic in enumerate(critics):
+            rows = torch.arange(m.n, device=m.device) if fold is None else (fold == k).nonzero()[:, 0]
+            yield rows, critic(m if fold is None else m.take(rows))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -301,6 +300,23 @@ class Variational(Divergence):
             **({} if self.penalty == FREE else {"penalty": describe(self.penalty)}),
             **{f"ascent.{key}": describe(getattr(self.ascent, key)) for key in self.ascent.__dataclass_fields__},
         }
+
+
+def _joined(m: Measure, parts: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+    """Scores (n,) in the order of the rows."""
+    rows, values = zip(*parts)
+    if len(values) == 1:
+        return values[0]  # type: ignore[no-any-return]
+    out = torch.zeros(m.n, dtype=values[0].dtype, device=m.device)
+    return out.index_put((torch.cat(rows),), torch.cat(values))
+
+
+class _Critic(NamedTuple):
+    network: nn.Module
+    calibration: Calibration
+
+    def scores(self, m: Measure) -> Tensor:
+        return self.calibration(score(self.network, m))
 
 
 class _Trained(NamedTuple):

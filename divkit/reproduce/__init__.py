@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from divkit.reproduce.bernoulli_bias import BERNOULLI_BIAS
 from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
+from divkit.reproduce.categorical_bias import CATEGORICAL_BIAS
 from divkit.reproduce.estimators import ESTIMATORS
 from divkit.reproduce.fgan_gauss import FGAN_GAUSS
 from divkit.reproduce.gumbel_max import GUMBEL_MAX
 from divkit.reproduce.linear_vae import LINEAR_VAE
+from divkit.reproduce.lipschitz import LIPSCHITZ
+from divkit.reproduce.parallel_lines import PARALLEL_LINES
 from divkit.reproduce.saturation import SATURATION
 from divkit.reproduce.store import Result, load, perform, write
 from divkit.reproduce.survey import SURVEY_CASE
@@ -43,6 +47,10 @@ _CASES = (  # in the order of the report: exact ones first
     SATURATION,
     GUMBEL_MAX,
     LINEAR_VAE,
+    BERNOULLI_BIAS,
+    CATEGORICAL_BIAS,
+    PARALLEL_LINES,
+    LIPSCHITZ,
 )
 
 CASES: Mapping[str, Case] = MappingProxyType({case.name: case for case in _CASES})

@@ -13,6 +13,7 @@ from torch.distributions import Exponential, Laplace, Normal
 
 import divkit as dk
 from divkit.critic import Ascent, Variational
+from divkit.critic.networks import restore
 from divkit.fdiv import GAN, KL, PEARSON, Bound
 from divkit.measure import pair
 
@@ -43,7 +44,7 @@ def test_every_row_is_judged_by_a_critic_that_did_not_see_it() -> None:
         assert same == (k == 2)
     p, _ = pair(x, y)
     rows = solution.state["fold_x"] == 2
-    alone = divergence._network(p, solution.state["critics"][2])(x[rows])
+    alone = restore(divergence.critic, p, solution.state["critics"][2])(x[rows]).detach()
     slope, shift, low, high = solution.state["calibration"][2].tolist()
     assert torch.equal(divergence.scores(p, solution, "x")[rows], (slope * alone + shift).clamp(low, high))
 
