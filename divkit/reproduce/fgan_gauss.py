@@ -145,7 +145,7 @@ def _figure(optima: dict[str, Fit], learned: dict[str, Fit]) -> Figure:
     left.legend()
     right.set_xlabel("μ")
     right.set_ylabel("σ")
-    right.margins(0.15)
+    right.margins(0.25, 0.15)
     right.set_title("○ exact   ● learned   × paper (unconfirmed)")
     return figure
 
