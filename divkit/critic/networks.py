@@ -20,6 +20,8 @@ Factory = Callable[..., nn.Module]  # (*event_shapes) -> module; module(*parts) 
 REACH = 5.0  # squares and the residual network stop growing at so many standard deviations: extrapolated, they ruin bounds
 RIDGE = 3.0  # rows' worth of evidence against a unit weight of the residual's last layer
 PRIOR = 5.0  # standard deviation of the normal prior on logistic coefficients of standardised features
+LEVELS = (0.02, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.98)  # quantiles at which the regression may bend
+QUANTILE_ROWS = 100_000  # torch.quantile takes at most 16 million numbers
 TIGHTER = (0.5, 0.05)  # priors tried where rows are fewer than twenty a coefficient
 SMALLEST = 8  # height and width of what is treated as an image
 _init_lock = threading.Lock()
@@ -61,19 +63,24 @@ class LogitNetwork(Staged):
         Width of the two hidden layers, after two convolutions where a point is one image. The last layer starts at zero, so
         that training starts at the logistic regression.
     degree : int
-        1 for the linear part alone, 2 for both, where there are at most 30 columns.
+        1 for the linear part alone; 2 also for squares and products, 3 also for bends at quantiles of every column, where there
+        are at most 30.
     """
 
     mean: Tensor
     scale: Tensor
+    knots: Tensor
+    slopes: Tensor
 
-    def __init__(self, *event_shapes: Size, hidden: int = 32, degree: int = 2) -> None:
+    def __init__(self, *event_shapes: Size, hidden: int = 32, degree: int = 3) -> None:
         super().__init__()
         d = sum(shape.numel() for shape in event_shapes)
         self.register_buffer("mean", torch.zeros(d))
         self.register_buffer("scale", torch.ones(d))
-        self.quadratic = degree > 1 and d <= 30  # above, squares outnumber what usual samples can fit
+        self.quadratic, self.bent = degree > 1 and d <= 30, degree > 2 and d <= 30  # above, too many for usual samples
         self.theta = nn.Parameter(torch.zeros(1 + d + (d * (d + 1) // 2 if self.quadratic else 0)))
+        self.register_buffer("knots", torch.zeros(len(LEVELS), d if self.bent else 0))
+        self.register_buffer("slopes", torch.zeros(self.knots.numel()))  # changes of slope at the knots, by regression alone
         last = nn.Linear(hidden, 1, bias=False)
         nn.init.zeros_(last.weight)
         body = _convolutions(event_shapes[0], hidden) if is_image(event_shapes) else [nn.Linear(d, hidden)]
@@ -82,13 +89,17 @@ class LogitNetwork(Staged):
     def forward(self, *parts: Tensor) -> Tensor:
         z = (torch.cat([part.flatten(1) for part in parts], 1) - self.mean) / self.scale
         residual: Tensor = self.residual(z.clamp(-REACH, REACH))[:, 0]
-        return self._features(z) @ self.theta + residual
+        return self._regression(z) + residual
+
+    def _regression(self, z: Tensor) -> Tensor:
+        scores = self._features(z) @ self.theta
+        return scores + self._bends(z) @ self.slopes if bool(self.slopes.any()) else scores
 
     @torch.no_grad()
     def embed(self, m: Measure) -> Measure:
         """Standardised and cut points, and starting scores."""
         z = (m.flat - self.mean) / self.scale
-        return Measure._of((z.clamp(-REACH, REACH), self._features(z) @ self.theta), None if m.uniform else m.weights)
+        return Measure._of((z.clamp(-REACH, REACH), self._regression(z)), None if m.uniform else m.weights)
 
     def head(self) -> nn.Module:
         """The residual beside the start found by regression."""
@@ -102,6 +113,10 @@ class LogitNetwork(Staged):
             columns.append(near[:, i] * near[:, j])
         return torch.cat(columns, 1)
 
+    def _bends(self, z: Tensor) -> Tensor:
+        """(z − knot)₊ of every column and knot: (n, columns · knots)."""
+        return (z.clamp(-REACH, REACH)[:, None] - self.knots).relu().flatten(1)
+
     @torch.no_grad()
     def standardise(self, x: Measure, y: Measure) -> None:
         rows = torch.cat([x.flat, y.flat]).double()
@@ -111,11 +126,18 @@ class LogitNetwork(Staged):
 
     @torch.no_grad()
     def start(self, fit: tuple[Measure, Measure], held: tuple[Measure, Measure]) -> None:
-        """Start at the better, on held-out rows, of the linear and the quadratic logistic regression."""
+        """Start at the best, on held-out rows, of the linear, the quadratic and the bent logistic regression."""
         self.standardise(*fit)
-        d = len(self.mean)
-        (fx, fy), (hx, hy) = ([self._features((m.flat - self.mean) / self.scale).double() for m in ms] for ms in (fit, held))
-        rows, best = fx.shape[0] + fy.shape[0], torch.zeros_like(self.theta, dtype=torch.float64)
+        d, rows, most = len(self.mean), fit[0].n + fit[1].n, len(self.theta) + len(self.slopes)
+        z = [[(m.flat - self.mean) / self.scale for m in ms] for ms in (fit, held)]
+        bent = self.bent and 20 * most <= rows
+        if bent:
+            self.knots.copy_(torch.quantile(_few(torch.cat(z[0])), torch.tensor(LEVELS).to(self.mean), 0))
+        (fx, fy), (hx, hy) = (
+            [torch.cat([self._features(p), self._bends(p)] if bent else [self._features(p)], 1).double() for p in side]
+            for side in z
+        )
+        best = fx.new_zeros(fx.shape[1])
         best[: 1 + d] = _logistic(fx[:, : 1 + d], fy[:, : 1 + d], *fit)
 
         def gain(other: Tensor) -> float:
@@ -130,10 +152,19 @@ class LogitNetwork(Staged):
             shrunk = torch.zeros_like(best)
             shrunk[: 1 + d] = _logistic(fx[:, : 1 + d], fy[:, : 1 + d], *fit, prior)
             best = shrunk if gain(shrunk) > 0 else best
-        if self.quadratic and 20 * len(best) <= rows:
-            full = _logistic(fx, fy, *fit)
-            best = full if gain(full) > 1 else best
-        self.theta.copy_(best)
+        count = len(self.theta)
+        for width, allowed in ((count, self.quadratic), (most, bent)):
+            if allowed and 20 * width <= rows:
+                wider = torch.zeros_like(best)
+                wider[:width] = _logistic(fx[:, :width], fy[:, :width], *fit)
+                best = wider if gain(wider) > 1 else best
+        self.theta.copy_(best[:count])
+        self.slopes.copy_(best[count:] if bent else 0.0 * self.slopes)
+
+
+def _few(rows: Tensor) -> Tensor:
+    """Evenly spread rows, few enough for quantiles."""
+    return rows[:: -(-len(rows) // QUANTILE_ROWS)]
 
 
 class _Head(nn.Module):
