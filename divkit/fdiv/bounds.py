@@ -49,8 +49,13 @@ class Bound(LogitDual):
 
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         made, limit = self.bare(s, t, x, y), self._limit(s.dtype, x, y)
-        read = compared(self.evaluate, s.clamp(-limit, limit), t.clamp(-limit, limit), x, y)
-        return made._replace(notes={**read, **self._clipped(s, t, x, y, made), **diagnosed(made)})
+        read, cut = (
+            compared(self.evaluate, s.clamp(-limit, limit), t.clamp(-limit, limit), x, y),
+            self._clipped(s, t, x, y, made),
+        )
+        if "saturated" in cut:  # a cut logit is no log ratio, and that has been said
+            read.pop("disagreement", None)
+        return made._replace(notes={**read, **cut, **diagnosed(made)})
 
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
         limit = min(self.evaluate.limit(s.dtype), 30.0)

@@ -11,6 +11,9 @@ __all__ = ["pareto_index", "verdict"]
 
 GRID = 30  # candidate scales beyond the square root of the tail's size
 PRIOR = 10.0  # observations' worth of belief in an index of ½, as few exceedances say little
+LIGHT = (
+    4.0  # root mean squares: where no row lies further out there is no tail, whatever small steps between cut logits look like
+)
 INFINITE_VARIANCE, DOUBTFUL, INFINITE_MEAN = 0.5, 0.7, 1.0
 
 
@@ -36,6 +39,7 @@ def pareto_index(values: Tensor) -> float:
     True
     """
     size = torch.sort((values.double() - values.double().median()).abs()).values
+    light = float(size[-1]) <= LIGHT * float(size.square().mean().sqrt())
     count = int(min(len(size) / 5, 3 * math.sqrt(len(size))))
     if count < 5:
         return 0.0
@@ -47,10 +51,11 @@ def pareto_index(values: Tensor) -> float:
     n = len(tail)
     steps = torch.arange(1, GRID + int(math.sqrt(n)) + 1, dtype=torch.float64, device=tail.device)
     theta = 1 + (1 - torch.sqrt(len(steps) / (steps - 0.5))) / (3 * tail[int(n / 4 + 0.5) - 1])  # −k/scale of each candidate
-    index = torch.log1p(-theta[:, None] * tail).mean(1)
-    weights = torch.softmax(n * (torch.log(-theta / index) - index - 1), 0)
+    shapes = torch.log1p(-theta[:, None] * tail).mean(1)
+    weights = torch.softmax(n * (torch.log(-theta / shapes) - shapes - 1), 0)
     best = torch.log1p(-(weights @ theta) * tail).mean()
-    return float((n * best + PRIOR * INFINITE_VARIANCE) / (n + PRIOR))
+    index = float((n * best + PRIOR * INFINITE_VARIANCE) / (n + PRIOR))
+    return min(index, 0.0) if light else index
 
 
 def verdict(index: float, side: str) -> dict[str, float | str]:

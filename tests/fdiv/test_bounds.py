@@ -1,0 +1,153 @@
+"""What a bound says of itself: lower confidence bounds, the plug-in reading, tails; choices of critics; images."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+import divkit as dk
+from divkit.critic import Ascent, Choice, LogitNetwork, Variational, linear, quadratic
+from divkit.critic.splits import bernstein
+from divkit.fdiv import JS, KL, TABLE, Bound, DensityRatio
+from divkit.fdiv.tails import pareto_index
+
+SHIFT = DensityRatio(lambda points: points[:, 0] - 0.5)  # of N(1, 1) over N(0, 1)
+
+
+def drawn(p: Normal, q: Normal, n: int, m: int) -> tuple[Tensor, Tensor]:
+    return p.sample((n, 1)), q.sample((m, 1))
+
+
+def shifted(n: int, m: int) -> tuple[Tensor, Tensor]:
+    return drawn(Normal(1.0, 1.0), Normal(0.0, 1.0), n, m)
+
+
+def test_a_light_bound_has_nothing_to_warn_of() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        e = dk.estimate("js", *shifted(600, 700))
+    assert not {"heavy_tail", "unreliable", "disagreement", "saturated"} & set(e.notes)
+    assert e.notes["plug_in"] == pytest.approx(e.value, abs=4 * e.stderr)
+    assert e.notes["tail_index"] < 0.5
+    assert e.notes["lower_confidence"] == pytest.approx(e.value - 1.6448536 * e.stderr)
+    assert 0 <= e.notes["lower_finite_sample"] < e.notes["lower_confidence"]
+
+
+def test_the_plug_in_of_kl_is_the_mean_logit() -> None:
+    x, y = shifted(500, 500)
+    e = SHIFT.divergence("kl").estimate(x, y)
+    assert e.notes["plug_in"] == pytest.approx(float(x.mean() - 0.5), rel=1e-5)
+
+
+def test_infinite_variance_is_said() -> None:
+    """reverse-kl of N(0, 1) and N(1, 2²): E_P (q/p)² does not exist, the tail's index is ¾."""
+    p, q = Normal(0.0, 1.0), Normal(1.0, 2.0)
+    known = DensityRatio.of_log_densities(lambda x: p.log_prob(x)[:, 0], lambda x: q.log_prob(x)[:, 0])
+    divergence = known.divergence("reverse-kl")
+    said = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(20):
+            notes = divergence.estimate(*drawn(p, q, 4000, 4000)).notes
+            said += "heavy_tail" in notes or "unreliable" in notes
+    assert said >= 18
+    light = known.divergence("kl").estimate(*drawn(p, q, 4000, 4000))
+    assert light.notes["tail_index"] < 0.5
+
+
+@pytest.mark.filterwarnings("ignore::divkit.SaturatedBound")
+def test_a_divergence_that_cannot_be_estimated_warns() -> None:
+    x, y = drawn(Normal(3.0, 1.0), Normal(0.0, 1.0), 2000, 2000)
+    known = DensityRatio(lambda points: 3 * points[:, 0] - 4.5)
+    with pytest.warns(dk.UnreliableEstimate, match="terms of y have a heavy tail"):
+        e = known.divergence("pearson").estimate(x, y)
+    assert e.notes["tail_index"] > 1
+
+
+@pytest.mark.filterwarnings("ignore::divkit.UnreliableEstimate", "ignore::divkit.SaturatedBound")
+def test_a_logit_that_is_no_log_ratio_disagrees_with_itself() -> None:
+    x, y = shifted(2000, 2000)
+    steep = DensityRatio(lambda points: 3 * (points[:, 0] - 0.5))
+    for name in ("kl", "js", "squared-hellinger"):
+        assert "disagreement" in steep.divergence(name).estimate(x, y).notes
+        assert "disagreement" not in SHIFT.divergence(name).estimate(x, y).notes
+    with pytest.warns(dk.UnreliableEstimate, match="no log density ratio; try another critic"):
+        steep.divergence("js").estimate(x, y)
+
+
+@pytest.mark.parametrize("index", [0.25, 0.5, 1.0])
+def test_the_index_of_an_exact_pareto_tail(index: float) -> None:
+    """Forty fits to some 190 exceedances each, whose standard error is (1 + k)/√190."""
+    found = [pareto_index(torch.rand(4000, dtype=torch.float64) ** -index) for _ in range(40)]
+    assert torch.tensor(found).mean() == pytest.approx(index, abs=0.08)
+
+
+def test_the_index_of_light_tails_and_of_none() -> None:
+    assert pareto_index(torch.rand(4000)) < 0
+    assert pareto_index(torch.randn(4000)) < 0.3
+    assert pareto_index(torch.ones(100)) == 0
+    assert pareto_index(torch.randn(20)) == 0
+    assert pareto_index(torch.sign(torch.randn(500))) == 0
+    steps = torch.cat([torch.zeros(500), torch.ones(400), torch.tensor([1.001] * 40 + [1.01] * 20 + [1.03] * 3)])
+    assert pareto_index(steps) <= 0  # cut logits of several folds
+
+
+def test_the_finite_sample_bound_holds_and_is_of_use() -> None:
+    truth = dk.exact("tv", Normal(1.0, 1.0), Normal(0.0, 1.0))
+    bounds = []
+    for _ in range(200):
+        x, y = shifted(400, 400)
+        made = Bound(TABLE["tv"]).terms(SHIFT.logit(x), SHIFT.logit(y), dk.Measure(x), dk.Measure(y))
+        bounds.append(bernstein(made.x, None, 1.0) + bernstein(made.y, None, 1.0))
+    assert max(bounds) < truth
+    assert min(bounds) > 0
+    assert bernstein(torch.ones(5), torch.tensor([0, 0, 0, 0, 1]), 1.0) == -math.inf  # one row bounds nothing
+
+
+def test_a_choice_takes_the_simplest_that_is_as_good() -> None:
+    critic = Choice(linear, quadratic)
+    x, y = shifted(800, 800)
+    moved = Variational(Bound(KL), critic=critic).estimate(x, y)
+    assert sum(moved.solution.state["choice"]) <= 1
+    scaled = Variational(Bound(KL), critic=critic).estimate(*drawn(Normal(0.0, 1.0), Normal(0.0, 2.0), 800, 800))
+    assert sum(scaled.solution.state["choice"]) == 5
+    assert abs(scaled.value - dk.exact("kl", Normal(0.0, 1.0), Normal(0.0, 2.0))) < 4 * scaled.stderr
+    assert moved.settings["critic"] == "linear | quadratic"
+    assert Variational(Bound(KL), critic=critic).problem == Variational(Bound(JS), critic=Choice(linear, quadratic)).problem
+
+
+def test_a_choice_needs_a_critic_and_rows_to_choose_by() -> None:
+    with pytest.raises(ValueError, match="a Choice needs at least one critic"):
+        Choice()
+    with pytest.raises(ValueError, match="a training loop's batches cannot choose"):
+        dk.Criterion(Variational(Bound(KL), critic=Choice(linear, quadratic)))(*shifted(20, 20))
+
+
+def test_images_are_judged_by_convolutions() -> None:
+    network = LogitNetwork(torch.Size([1, 8, 8]))
+    assert any(isinstance(module, nn.Conv2d) for module in network.modules())
+    assert not any(isinstance(module, nn.Conv2d) for module in LogitNetwork(torch.Size([64])).modules())
+    assert LogitNetwork(torch.Size([3, 9, 11]))(torch.randn(5, 3, 9, 11)).shape == (5,)
+    assert LogitNetwork(torch.Size([12, 12]))(torch.randn(5, 12, 12)).shape == (5,)
+    x, y = torch.randn(400, 1, 8, 8), torch.randn(400, 1, 8, 8)
+    x[:, :, :4, :4] += 0.5
+    e = Variational(Bound(JS), ascent=Ascent(folds=2)).estimate(x, y)
+    assert 0.1 < e.value < dk.exact("js", Normal(2.0, 1.0), Normal(0.0, 1.0))
+
+
+def test_bends_follow_a_kink_that_no_square_does() -> None:
+    """|x| as a logit: the regression alone, without its network, is near it everywhere."""
+    p, q = torch.distributions.Laplace(0.0, 1.0), torch.distributions.Normal(0.0, 1.5)
+    x, y = p.sample((6000, 1)), q.sample((6000, 1))
+    network = LogitNetwork(torch.Size([1]))
+    fit, held = (dk.Measure(x[:5000]), dk.Measure(y[:5000])), (dk.Measure(x[5000:]), dk.Measure(y[5000:]))
+    network.start(fit, held)
+    points = torch.linspace(-2.5, 2.5, 11)[:, None]
+    truth = p.log_prob(points) - q.log_prob(points)
+    assert bool(network.slopes.any())
+    assert float((network(points).detach() - truth[:, 0]).abs().max()) < 0.35
