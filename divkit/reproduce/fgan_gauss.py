@@ -165,8 +165,8 @@ FGAN_GAUSS = Case(
         "errors of the exact logit."
     ),
     run=_run,
-    minutes=4.0,
+    minutes=6.0,
     short=f"Short form: {_STEPS.format(SHORT)}, one seed.",
     full=f"Full form: {_STEPS.format(FULL)}, {SEEDS} seeds.",
-    full_minutes=40.0,
+    full_minutes=60.0,
 )
