@@ -226,7 +226,7 @@ def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbias
         diagonal = torch.stack([k.diagonal(points).double() for k in kernels]) - forms.constants[:, None]
         own = diagonal @ labels.double().T
         made = (xx + own) / n**2 + (yy + diagonal.sum(1, keepdim=True) - own) / m**2 - 2 * xy / (n * m)
-    scale = (forms.squares / size**3).sqrt() * torch.finfo(points.dtype).eps
+    scale = (forms.squares / size**2).sqrt() * torch.finfo(points.dtype).eps
     rounding = 16 * (scale + forms.constants.abs() * torch.finfo(torch.float64).eps)[:, None]
     squares = (forms.squares + 2 * forms.constants * everything[:, 0]) / (size * (size - 1)) + forms.constants.square()
     return made.masked_fill(made.abs() <= rounding, 0.0), squares

@@ -53,21 +53,21 @@ def quadratic_forms(kernels: Sequence[PairFunction], x: Tensor, s: Tensor) -> Fo
     count, tiles, width = len(kernels), _halves(len(x)), s.shape[1]
     values, squares = x.new_zeros(count, width, dtype=torch.float64), x.new_zeros(count, dtype=torch.float64)
     rows = x.new_zeros(count, len(x), dtype=torch.float64)
-    first = kernels[0].form.tile(x[tiles[0]], x[tiles[0]])
+    first = kernels[0].form.tile(x[tiles[0]], x[tiles[0]], same=True)
     constants = [float(k.value(first.clone()).double().mean()) for k in kernels]
     for a, i in enumerate(tiles):
         block = x.new_zeros(count, i.stop - i.start, width)
         for j in tiles[a:]:
-            distances = kernels[0].form.tile(x[i], x[j])
+            distances = kernels[0].form.tile(x[i], x[j], same=i == j)
             for r, k in enumerate(kernels):
                 tile = k.value(distances if r == count - 1 else distances.clone()).sub_(constants[r])
                 if i == j:
                     tile.fill_diagonal_(0.0)
                 else:
-                    rows[r, j] += tile.sum(0, dtype=torch.float64)
-                rows[r, i] += tile.sum(1, dtype=torch.float64)
+                    rows[r, j] += tile.sum(0)  # by cascade: products of few rows lose a digit more
+                rows[r, i] += tile.sum(1)
                 block[r].addmm_(tile, s[j], alpha=1 if i == j else 2)
-                squares[r] += (1 if i == j else 2) * tile.square_().sum(dtype=torch.float64)
+                squares[r] += (1 if i == j else 2) * tile.square_().sum().double()
         for r in range(count):
             values[r] += block[r].mul_(s[i]).sum(0, dtype=torch.float64)
     return Forms(values, rows, squares, torch.tensor(constants, dtype=torch.float64, device=x.device))
