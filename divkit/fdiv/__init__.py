@@ -37,6 +37,7 @@ from divkit.fdiv.table import (
     skew_kl,
     weighted_js,
 )
+from divkit.fdiv.tightened import Tightened
 from divkit.registry import register
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "NearestNeighbourRenyi",
     "NonSaturating",
     "Renyi",
+    "Tightened",
     "alpha",
     "density_ratio",
     "from_generator",

@@ -43,19 +43,25 @@ class Bound(LogitDual):
     def name(self) -> str:  # type: ignore[override]
         return self.evaluate.name
 
+    def adjusted(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> tuple[Tensor, Tensor]:
+        """The logits that are judged: as they come."""
+        return s, t
+
     def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        limit = self._limit(s.dtype, x, y)
-        return Terms(self.evaluate.a(s.clamp(-limit, limit)), -self.evaluate.b(t.clamp(-limit, limit)))
+        return self._judged(*self.adjusted(s, t, x, y), x, y)
 
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        made, limit = self.bare(s, t, x, y), self._limit(s.dtype, x, y)
-        read, cut = (
-            compared(self.evaluate, s.clamp(-limit, limit), t.clamp(-limit, limit), x, y),
-            self._clipped(s, t, x, y, made),
-        )
+        s, t = self.adjusted(s, t, x, y)
+        made, limit = self._judged(s, t, x, y), self._limit(s.dtype, x, y)
+        read = compared(self.evaluate, s.clamp(-limit, limit), t.clamp(-limit, limit), x, y)
+        cut = self._clipped(s, t, x, y, made)
         if "saturated" in cut:  # a cut logit is no log ratio, and that has been said
             read.pop("disagreement", None)
         return made._replace(notes={**read, **cut, **diagnosed(made)})
+
+    def _judged(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+        limit = self._limit(s.dtype, x, y)
+        return Terms(self.evaluate.a(s.clamp(-limit, limit)), -self.evaluate.b(t.clamp(-limit, limit)))
 
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
         limit = min(self.evaluate.limit(s.dtype), 30.0)
