@@ -80,7 +80,7 @@ def train_features(
         Of Adam, 128 images each.
     seed : int
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         size = x[0].shape[1:].numel()
         body = nn.Sequential(nn.Flatten(), nn.Linear(size, 256), nn.ReLU(), nn.Linear(256, width), nn.ReLU())

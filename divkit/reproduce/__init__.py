@@ -13,8 +13,10 @@ from types import MappingProxyType
 from divkit.reproduce.bernoulli_bias import BERNOULLI_BIAS
 from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
 from divkit.reproduce.categorical_bias import CATEGORICAL_BIAS
+from divkit.reproduce.eight_schools import EIGHT_SCHOOLS
 from divkit.reproduce.estimators import ESTIMATORS
 from divkit.reproduce.fgan_gauss import FGAN_GAUSS
+from divkit.reproduce.four_points import FOUR_POINTS
 from divkit.reproduce.gumbel_max import GUMBEL_MAX
 from divkit.reproduce.linear_vae import LINEAR_VAE
 from divkit.reproduce.lipschitz import LIPSCHITZ
@@ -22,6 +24,8 @@ from divkit.reproduce.parallel_lines import PARALLEL_LINES
 from divkit.reproduce.saturation import SATURATION
 from divkit.reproduce.store import Result, load, perform, write
 from divkit.reproduce.survey import SURVEY_CASE
+from divkit.reproduce.toys import TOYS
+from divkit.reproduce.wae_any import WAE_ANY
 
 __all__ = [
     "CASES",
@@ -51,6 +55,10 @@ _CASES = (  # in the order of the report: exact ones first
     CATEGORICAL_BIAS,
     PARALLEL_LINES,
     LIPSCHITZ,
+    FOUR_POINTS,
+    EIGHT_SCHOOLS,
+    *TOYS,
+    WAE_ANY,
 )
 
 CASES: Mapping[str, Case] = MappingProxyType({case.name: case for case in _CASES})

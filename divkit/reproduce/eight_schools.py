@@ -25,8 +25,8 @@ __all__ = ["EIGHT_SCHOOLS"]
 Y = (2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2)
 SIGMA = (0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4)
 LATENT, NOISE = 2 + len(Y), 16  # μ, τ, η₁…η₈
-TRAINING = Training(batch=512, rate=1e-3, halving=2000, look=100_000)
-STEPS = {False: 2500, True: 10_000}
+TRAINING = Training(batch=512, rate=2e-3, look=100_000)
+STEPS = {False: 1200, True: 10_000}
 SEEDS = {False: 2, True: 5}
 DRAWS = 2000
 SIGN = 0.1  # the least share of each sign of τ
@@ -98,7 +98,7 @@ def _one(name: str, seed: int, full: bool) -> list[list[float]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: nn.Module = sampler(seed) if name == "AVB" else NormalGuide(name == "full rank")
-        fit(model, torch.zeros(4096, 1), replace(TRAINING, steps=STEPS[full], seed=seed))
+        fit(model, torch.zeros(4096, 1), replace(TRAINING, steps=STEPS[full], halving=STEPS[full] / 3, seed=seed))
         torch.manual_seed(seed)
         with torch.no_grad():
             z = model.encoder(torch.zeros(DRAWS, 1)) if isinstance(model, AVB) else model.draw(DRAWS)  # type: ignore[operator]
@@ -165,7 +165,7 @@ EIGHT_SCHOOLS = Case(
     protocol=(
         f"y = {Y}, σ = {SIGMA}; μ, τ, η ~ N(0, 1), θ = μ + τη. AVB: z = f(ε) of ten numbers from {NOISE} of noise, perceptrons "
         f"of 128–128, two critic steps for each of the model; normals, mean-field and of full rank, by the ELBO. Batches of "
-        f"{TRAINING.batch}, Adam {TRAINING.rate:g} that halves every {TRAINING.halving:g} steps. {DRAWS} draws of (μ, τ) "
+        f"{TRAINING.batch}, Adam {TRAINING.rate:g} that halves three times. {DRAWS} draws of (μ, τ) "
         f"against the exact posterior by quadrature on {SIDE}² nodes. Source: Mescheder, Nowozin, Geiger (2017), "
         f"section 6.1."
     ),

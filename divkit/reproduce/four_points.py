@@ -15,7 +15,7 @@ from divkit.criterion import Criterion
 from divkit.critic import Adam, Ascent, Variational
 from divkit.fdiv import GAN, KL, Bound
 from divkit.models import AVB, VAE, Sampler, Training, fit
-from divkit.models.likelihoods import Categorical
+from divkit.models.likelihoods import Bernoulli
 from divkit.models.networks import Critic, perceptron
 from divkit.reproduce.case import UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most
 from divkit.reproduce.drawing import COLOURS, panels
@@ -23,10 +23,10 @@ from divkit.reproduce.drawing import COLOURS, panels
 __all__ = ["FOUR_POINTS"]
 
 SOURCE = f"Mescheder, Nowozin, Geiger (2017), table 1; {UNCONFIRMED}"
-BEST = -math.log(4)  # of any model of four equally frequent points
+BEST = -math.log(4)  # of any model of four equally frequent points; without the code, four pixels give −2.249 at best
 HIDDEN, NOISE = (64, 64), 4
-TRAINING = Training(batch=256, rate=1e-3, halving=2500, look=100_000)
-STEPS = {False: 2500, True: 10_000}
+TRAINING = Training(batch=256, rate=2e-3, look=100_000)
+STEPS = {False: 1200, True: 10_000}
 SEEDS = {False: 2, True: 5}
 SIDE, REACH = 201, 6.0  # grid of the plane for log p(x)
 DRAWS = 400  # codes of each point in the figure
@@ -38,7 +38,7 @@ def points(n: int = 1024) -> Tensor:
 
 
 def vae() -> VAE:
-    return VAE(perceptron(4, 4, HIDDEN), perceptron(2, 4, HIDDEN), Categorical(), 2)
+    return VAE(perceptron(4, 4, HIDDEN), perceptron(2, 4, HIDDEN), Bernoulli(), 2)
 
 
 def avb(seed: int) -> AVB:
@@ -46,7 +46,7 @@ def avb(seed: int) -> AVB:
     ascent = Ascent(rate=1e-3, warm=2, optimiser=Adam((0.5, 0.999)), seed=seed)
     criterion = Criterion(Variational(Bound(KL, GAN), partial(Critic, hidden=(128, 128)), ascent))
     sampler = Sampler(perceptron(4 + NOISE, 2, HIDDEN), NOISE)
-    return AVB(sampler, perceptron(2, 4, HIDDEN), Categorical(), criterion, 2, contrast=8)
+    return AVB(sampler, perceptron(2, 4, HIDDEN), Bernoulli(), criterion, 2, contrast=8)
 
 
 @torch.no_grad()
@@ -55,8 +55,9 @@ def log_likelihood(model: VAE | AVB) -> float:
     ticks = torch.linspace(-REACH, REACH, SIDE, dtype=torch.float64)
     z = torch.cartesian_prod(ticks, ticks)
     weight = torch.log_softmax(-z.square().sum(1) / 2, 0)
-    logits = torch.log_softmax(model.decoder(z.float()).double(), 1)
-    return float(torch.logsumexp(weight[:, None] + logits, 0).mean())
+    logits = model.decoder(z.float()).double()
+    each = [model.likelihood(x.expand_as(logits), logits) for x in torch.eye(4, dtype=torch.float64)]
+    return float(torch.logsumexp(weight[:, None] + torch.stack(each, 1), 0).mean())
 
 
 @torch.no_grad()
@@ -79,7 +80,7 @@ def _one(name: str, seed: int, full: bool) -> dict[str, Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: VAE | AVB = vae() if name == "VAE" else avb(seed)
-        fit(model, points(), replace(TRAINING, steps=STEPS[full], seed=seed))
+        fit(model, points(), replace(TRAINING, steps=STEPS[full], halving=STEPS[full] / 3, seed=seed))
         torch.manual_seed(seed)
         bound = float(-model.loss(points(4096)).detach()) if isinstance(model, VAE) else None
         z = codes(model)
@@ -127,8 +128,8 @@ FOUR_POINTS = Case(
     name="avb-four-points",
     title="Four points: an adversarial encoder fills the latent plane that normal ones cannot",
     protocol=(
-        f"Four one-hot points, z in the plane, decoder and encoders perceptrons {HIDDEN}, batches of {TRAINING.batch}, Adam "
-        f"{TRAINING.rate:g} that halves every {TRAINING.halving:g} steps. The VAE's encoder is normal, AVB's takes {NOISE} "
+        f"Four one-hot points of Bernoulli pixels, z in the plane, decoder and encoders perceptrons {HIDDEN}, batches of "
+        f"{TRAINING.batch}, Adam {TRAINING.rate:g} that halves three times. The VAE's encoder is normal, AVB's takes {NOISE} "
         f"numbers of noise, with adaptive contrast and two critic steps for each of the model. log p(x) by a trapezoidal rule "
         f"on {SIDE}² nodes."
     ),

@@ -1,0 +1,185 @@
+"""`ring8`, `grid25`, `swiss-roll`: one generator, one list of losses, and how many modes each finds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from divkit import registry
+from divkit.criterion import Criterion
+from divkit.critic import Adam, Ascent, Clip, CramerSurrogate, GradientPenalty, Kantorovich, RMSProp, Variational
+from divkit.fdiv import GAN, KL, PEARSON, Adversarial, NonSaturating
+from divkit.metrics import Modes, grid, modes, ring
+from divkit.models import GAN as Generator
+from divkit.models import Training, fit, load
+from divkit.models.networks import Critic, decoder
+from divkit.reproduce.case import OTHER_DATA, Case, Outcome, Row, Setup, at_least
+from divkit.reproduce.drawing import calm, panels
+
+__all__ = ["TOYS"]
+
+SOURCE = f"Lin, Khetan, Fanti, Oh (2018), PacGAN, table 1: GAN; {OTHER_DATA}"
+PAPER = {"ring8": (6.3, 0.982), "grid25": (17.3, 0.948)}  # modes found, share of high quality
+MIXTURES: dict[str, Modes] = {"ring8": ring(), "grid25": grid()}
+WANTED = {"ring8": 8, "grid25": 24}
+JUDGED = ("WGAN-GP", "energy", "Sinkhorn")  # must find the modes, in the full form
+JUDGES = 1000  # samples of each side for distances
+SAMPLES, NOISE, HIDDEN = 2500, 16, (256, 256, 256)
+SEEDS = {False: 1, True: 3}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A divergence and how a generator is trained on it."""
+
+    divergence: Any
+    training: Training
+    share: float = 1.0  # of the steps, for losses whose steps cost more
+
+
+def _game(dual: Any, penalty: Any = None, **ascent: Any) -> Variational:
+    made = Variational(dual, partial(Critic, hidden=(128, 128, 128)), Ascent(**{"rate": 1e-3} | ascent))
+    return made if penalty is None else replace(made, penalty=penalty)
+
+
+def _cramer(rate: float) -> Variational:
+    return Variational(
+        CramerSurrogate(registry.get("energy")),
+        partial(Critic, hidden=(128, 128, 128), outputs=16),
+        Ascent(rate=rate, optimiser=Adam((0.0, 0.9))),
+        penalty=GradientPenalty(10.0),
+    )
+
+
+_GAME = Training(batch=256, rate=1e-3, betas=(0.5, 0.9))
+_LIPSCHITZ = replace(_GAME, betas=(0.0, 0.9), critic_batches=2)
+_CLOSED = Training(batch=1024, rate=2e-3)
+
+LOSSES: dict[str, Loss] = {
+    "GAN": Loss(_game(NonSaturating(GAN)), _GAME),
+    "GAN, saturating": Loss(_game(Adversarial(GAN)), _GAME),
+    "f-GAN KL": Loss(_game(NonSaturating(KL)), _GAME),
+    "f-GAN Pearson": Loss(_game(NonSaturating(PEARSON)), _GAME),
+    "WGAN, clipped": Loss(_game(Kantorovich(), Clip(0.1), optimiser=RMSProp(), rate=5e-4), _LIPSCHITZ),
+    "WGAN-GP": Loss(_game(Kantorovich(), GradientPenalty(10.0), optimiser=Adam((0.0, 0.9))), _LIPSCHITZ),
+    "Cramér GAN": Loss(_cramer(1e-3), _LIPSCHITZ),
+    "MMD": Loss(registry.get("mmd"), _CLOSED),
+    "energy": Loss(registry.get("energy"), _CLOSED),
+    "Sinkhorn": Loss(registry.get("sinkhorn", epsilon=0.01), replace(_CLOSED, batch=512), 0.5),
+    "sliced-w2": Loss(registry.get("sliced-w2"), _CLOSED),
+}
+SHORT = ("GAN", "WGAN-GP", "energy", "Sinkhorn")
+STEPS = {False: 800, True: 6000}
+
+
+def _one(data: str, name: str, seed: int, full: bool) -> dict[str, Any]:
+    """Train one generator; what its samples are worth."""
+    loss, held = LOSSES[name], load(data, seed)
+    steps = math.ceil(loss.share * STEPS[full])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Generator(decoder(NOISE, held.train.shape[1:], HIDDEN), Criterion(loss.divergence), NOISE)
+        fit(model, held.train, replace(loss.training, steps=steps, halving=steps / 4, look=steps, seed=seed))
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            x = model.eval().sample(SAMPLES)
+    found: dict[str, Any] = {key: registry.get(key).estimate(held.test[:JUDGES], x[:JUDGES]).value for key in ("energy", "w2")}
+    if data in MIXTURES:
+        count = modes(x, MIXTURES[data])
+        reverse = count.reverse_kl if math.isfinite(count.reverse_kl) else None
+        found |= {"modes": count.found, "quality": count.quality, "reverse": reverse}
+    return found | {"points": x.tolist()}
+
+
+def _run(data: str, setup: Setup) -> Outcome:
+    names = tuple(LOSSES) if setup.full else SHORT
+    seeds = range(setup.seed, setup.seed + SEEDS[setup.full])
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    with setup.progress(data, len(names) * len(seeds)) as done:
+        for name, seed in ((name, seed) for name in names for seed in seeds):
+            found[name].append(setup.keep(f"{name} {seed}", partial(_one, data, name, seed, setup.full)))
+            done(1)
+    rows: list[Row] = []
+    for name, parts in found.items():
+        if data in MIXTURES:
+            rows += _mode_rows(data, name, parts, setup.full)
+        for key, said in (("w2", "W₂² to held-out points"), ("energy", "energy distance to held-out points")):
+            rows.append(Row(f"{said}, {name}", _mean(parts, key), stderr=_spread(parts, key)))
+    return Outcome(rows, _figure(data, found, load(data, setup.seed).test))
+
+
+def _mean(parts: list[dict[str, Any]], key: str) -> float:
+    values = [part[key] for part in parts]
+    return math.inf if None in values else float(np.mean(values))
+
+
+def _spread(parts: list[dict[str, Any]], key: str) -> float | None:
+    return float(np.std([part[key] for part in parts], ddof=1)) if len(parts) > 1 else None
+
+
+def _mode_rows(data: str, name: str, parts: list[dict[str, Any]], full: bool) -> list[Row]:
+    paper = PAPER[data] if name == "GAN" else (None, None)
+    sources = [SOURCE if value is not None else None for value in paper]
+    said, total = f"modes found, {name}", len(MIXTURES[data].centres)
+    count, spread = _mean(parts, "modes"), _spread(parts, "modes")
+    note = f"of {total}"
+    if full and name in JUDGED:
+        first = at_least(said, count, float(WANTED[data]), stderr=spread, note=note)
+    else:
+        first = Row(said, count, paper=paper[0], paper_source=sources[0], stderr=spread, note=note)
+    good, spread = _mean(parts, "quality"), _spread(parts, "quality")
+    quality = Row(f"share of high quality, {name}", good, paper=paper[1], paper_source=sources[1], stderr=spread)
+    return [first, quality, Row(f"KL of the modes' shares from equal ones, {name}, nats", _mean(parts, "reverse"))]
+
+
+def _figure(data: str, found: dict[str, list[dict[str, Any]]], real: Tensor) -> Figure:
+    columns = 4
+    figure, axes = panels(math.ceil(len(found) / columns), columns, width=2.6, height=2.6)
+    reach = 1.25 * float(real.abs().max())
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (name, parts) in zip(axes.flat, found.items()):
+        ax.set_axis_on()
+        calm(ax)
+        ax.scatter(*real[:1000].T.numpy(), s=6, color="#d8d4cb", linewidths=0)
+        ax.scatter(*np.array(parts[0]["points"]).T, s=1.5, linewidths=0)
+        ax.set_title(name + (f": {parts[0]['modes']} modes, {parts[0]['quality']:.0%}" if "modes" in parts[0] else ""))
+        ax.set_xlim(-reach, reach)
+        ax.set_ylim(-reach, reach)
+        ax.set_aspect("equal")
+    return figure
+
+
+def _case(data: str, title: str) -> Case:
+    kind = {
+        "ring8": "Eight normal laws of deviation .01 on the unit circle",
+        "grid25": "25 normal laws of deviation .05 on a grid of spacing 2",
+        "swiss-roll": "A spiral with noise",
+    }[data]
+    return Case(
+        name=data,
+        title=title,
+        protocol=(
+            f"{kind}; a generator of noise {NOISE}, layers {HIDDEN}, critics of 128–128–128. Adam at a rate that halves four "
+            f"times; {SAMPLES} samples. A mode counts with 20 good samples; good: within three deviations of a centre."
+        ),
+        short=f"{STEPS[False]} steps, {', '.join(SHORT)}, one seed; nothing is judged after so few steps.",
+        full=f"{STEPS[True]} steps, {len(LOSSES)} losses, {SEEDS[True]} seeds.",
+        run=partial(_run, data),
+        minutes=3.0,
+        full_minutes=90.0,
+    )
+
+
+TOYS = (
+    _case("ring8", "Eight modes on a ring: which losses find them"),
+    _case("grid25", "Twenty-five modes on a grid: which losses find them"),
+    _case("swiss-roll", "A spiral: how close each loss comes"),
+)

@@ -1,0 +1,89 @@
+"""`divkit train`: what it writes, what it says, and what it refuses in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from divkit.app import cli
+from divkit.app.training import Order, train
+
+SHORT = {"steps": 4, "batch": 16, "seed": 1}
+
+
+def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["divkit", "train", *arguments])
+    return cli._run(sys.argv[1:])
+
+
+def test_what_a_run_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    code = _main(monkeypatch, "wae", "--divergence", "energy", "--steps", "4", "--batch", "16", "--out", str(out), "--json")
+    said = capsys.readouterr()
+    assert code == 0
+    found = json.loads(said.out)
+    assert (found["first"]["step"], found["last"]["step"]) == (0, 4)
+    assert found["last"]["objective"] < found["first"]["objective"]
+    assert "step 4: objective" in said.err
+    names = {"checkpoint.pt", "metrics.jsonl", "samples.png", "samples-start.png", "reconstructions.png"}
+    assert {path.name for path in out.iterdir()} == names
+    assert all((out / name).read_bytes()[:4] == b"\x89PNG" for name in names if name.endswith("png"))
+
+
+def test_arrays_and_tables_are_data(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(5.0, 3.0, size=(60, 3))
+    np.save(tmp_path / "points.npy", points)
+    np.savetxt(tmp_path / "points.csv", points, delimiter=",", header="a,b,c", comments="")
+    for name in ("points.npy", "points.csv"):
+        made = train(Order("gan", str(tmp_path / name), "energy", tmp_path / f"run-{name}", SHORT))
+        assert made.title == "gan on points by energy"
+        assert (made.out / "samples.png").exists()
+
+
+def test_names_of_runs_are_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = train(Order("gan", "ring8", "sinkhorn:epsilon=.1", None, SHORT))
+    assert made.out == Path("runs/gan-ring8-sinkhorn_epsilon_.1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["diffusion"], "unknown model 'diffusion'; known are vae,"),
+        (["gan", "--data", "mnist"], "unknown data 'mnist'; give a file or one of"),
+        (["gan", "--data", "missing.csv"], "missing.csv: no such file"),
+        (["gan", "--divergence", "enrgy"], "unknown divergence 'enrgy'; did you mean energy"),
+        (["gan", "--steps", "0"], "steps must be a whole number of at least 1; got 0"),
+        (["gan", "--rate", "-1"], "rate must be a positive finite number; got -1"),
+        (["gan", "--data", "words.csv"], "the columns 'b' hold no numbers"),
+        (["gan", "--data", "gaps.npy"], "NaN or infinite values in gaps.npy"),
+        (["gan", "--out", "gaps.npy"], "--out gaps.npy is a file; name a directory"),
+    ],
+)
+def test_refusals(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.csv").write_text("a,b\n1,x\n2,y\n3,z\n")
+    np.save(tmp_path / "gaps.npy", np.array([[1.0, np.nan], [0.0, 1.0]]))
+    assert _main(monkeypatch, *arguments) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_not_overwritten_but_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["gan", "--data", "ring8", "--divergence", "energy", "--batch", "16", "--out", str(tmp_path)]
+    assert _main(monkeypatch, *command, "--steps", "2") == 0
+    assert _main(monkeypatch, *command, "--steps", "4") == 2
+    assert "continue it with --resume" in capsys.readouterr().err
+    assert _main(monkeypatch, *command, "--steps", "4", "--resume") == 0
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [0, 2, 4]

@@ -1,0 +1,97 @@
+"""Parts of the learned cases that need no training: laws, quadrature, judgements."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from divkit.models import load
+from divkit.reproduce import CASES, Setup, eight_schools, four_points, toys, wae_any
+
+
+def test_the_best_model_of_four_points() -> None:
+    """A decoder that gives each quadrant of the plane to one point reaches −log 4, and nothing else more."""
+    model = four_points.vae()
+
+    class Quadrants(torch.nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+            return 1e3 * (z.sign() @ signs.T - 1)
+
+    model.decoder = Quadrants()
+    assert four_points.log_likelihood(model) == pytest.approx(-math.log(4), abs=0.05)  # nodes on the axes fall between
+
+
+def test_misfit_of_the_prior_itself_is_small() -> None:
+    z = torch.randn(4, 400, 2, generator=torch.Generator().manual_seed(0))
+    assert abs(four_points.misfit(z)) < 0.05
+    assert four_points.misfit(z * 0.1) > 1
+
+
+def test_the_posterior_of_eight_schools_by_importance() -> None:
+    """Quadrature over (μ, τ) against weights of the whole model's prior draws."""
+    generator = torch.Generator().manual_seed(0)
+    exact, density = eight_schools.posterior(4000, generator)
+    assert float(density.sum()) == pytest.approx(1)
+    z = torch.randn(100_000, eight_schools.LATENT, generator=generator)
+    weights = torch.softmax(eight_schools.Schools()(z, eight_schools.Effects()(z)), 0).double()
+    for power in (1, 2):
+        moments = (weights[:, None] * z[:, :2].double() ** power).sum(0)
+        assert torch.allclose(moments, (exact**power).mean(0), atol=0.12)
+    assert float((exact[:, 1] < 0).double().mean()) == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_normal_guides_bound_is_below_the_evidence() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        guide = eight_schools.NormalGuide(full=True)
+        x = torch.zeros(2000, 1)
+        constant = 0.5 * eight_schools.LATENT  # entropy of a standard normal less the prior's constant
+        bound = float(-guide.loss(x).detach()) + constant
+        z = torch.randn(200_000, eight_schools.LATENT)
+        evidence = float(torch.logsumexp(eight_schools.Schools()(z, eight_schools.Effects()(z)), 0)) - math.log(len(z))
+    assert bound < evidence
+
+
+@pytest.mark.parametrize("name", ["ring8", "swiss-roll"])
+def test_toys_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples of the data themselves find all modes; the rows say so."""
+
+    def perfect(data: str, loss: str, seed: int, full: bool) -> dict[str, Any]:
+        x = load(data, seed + 1).test
+        found: dict[str, Any] = {"energy": 0.0, "w2": 0.0, "points": x.tolist()}
+        return found | ({"modes": 8, "quality": 0.99, "reverse": 0.0} if data == "ring8" else {})
+
+    monkeypatch.setattr(toys, "_one", perfect)
+    case = CASES[name]
+    rows = case.run(Setup(full=True)).rows
+    judged = [row for row in rows if row.passed is not None]
+    assert len(judged) == (3 if name == "ring8" else 0)
+    assert all(row.passed for row in judged)
+    assert case.full_minutes is not None
+
+
+@pytest.mark.slow
+def test_one_toy_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toys, "STEPS", {False: 3})
+    small = {name: replace(loss, training=replace(loss.training, batch=32)) for name, loss in toys.LOSSES.items()}
+    monkeypatch.setattr(toys, "LOSSES", small)
+    monkeypatch.setattr(toys, "JUDGES", 100)
+    for name in toys.LOSSES:
+        found = toys._one("ring8", name, 0, full=False)
+        assert math.isfinite(found["energy"])
+
+
+@pytest.mark.slow
+def test_wae_any_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wae_any, "STEPS", {False: 2})
+    made = wae_any._one("energy", 0, full=False)
+    assert 0.5 < made["c2st"] <= 1
+    monkeypatch.setattr(wae_any, "_one", lambda *_: made)
+    rows = wae_any._run(Setup()).rows
+    assert {row.passed for row in rows if "over the plain" in row.quantity} == {True}
+    assert all(row.passed is False for row in rows if "C2ST" in row.quantity and row.passed is not None)
