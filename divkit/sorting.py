@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from divkit.measure import Measure
 
 __all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles"]
 
+TOP = (-1, -2) if sys.byteorder == "little" else (0, 1)  # places of the two highest sixteens of bits
 PARALLEL = 1 << 16  # numbers below which threads cost more than they spare
 
 CostOfDifference = Callable[[Tensor], Tensor]
@@ -36,7 +39,7 @@ class Coupling(NamedTuple):
     order_y: Tensor  # (L, m)
     of_x: Tensor  # (1 or L, n) sorted place in y
     of_y: Tensor  # (1 or L, m) sorted place in x
-    mass: Tensor  # (1 or L, n + m) of the arcs (i, of_x i), then of the arcs (of_y j, j)
+    mass: Tensor  # (1 or L, n + m) of the arcs (i, of_x i), then of the arcs (of_y j, j); (1, n) where alike
     alike: bool  # as many equal weights on both sides: the arcs are (i, i)
 
     def duals(self, cost: CostOfDifference) -> tuple[Tensor, Tensor]:  # -> (L, n), (L, m) float64, in ascending order
@@ -51,13 +54,20 @@ class Coupling(NamedTuple):
         torch.cumsum(cost(x[:, 1:] - steps) - cost(x[:, :-1] - steps), 1, out=u[:, 1:])
         return u, cost(self._at(x, self.of_y) - y) - self._at(u, self.of_y)
 
+    def costs(self, cost: CostOfDifference) -> Tensor:  # -> (L, K) float64
+        """Of the arcs, in their order."""
+        x, y = self.x.double(), self.y.double()
+        if self.alike:
+            return cost(x - y)
+        return torch.cat([cost(x - self._at(y, self.of_x)), cost(self._at(x, self.of_y) - y)], 1)
+
     def in_rows(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:  # (L, n), (L, m) -> in the order of the data
         return torch.empty_like(u).scatter_(1, self.order_x, u), torch.empty_like(v).scatter_(1, self.order_y, v)
 
     def arcs(self) -> Arcs:
         """All pairs that carry mass, n + m of them, n where both sides are alike."""
         if self.alike:
-            return Arcs(self.order_x, self.order_y, self.mass[:, : self.x.shape[1]])
+            return Arcs(self.order_x, self.order_y, self.mass)
         rows = torch.cat([self.order_x, self._at(self.order_x, self.of_y)], 1)
         columns = torch.cat([self._at(self.order_y, self.of_x), self.order_y], 1)
         return Arcs(rows, columns, self.mass)
@@ -72,6 +82,10 @@ def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
     """Couple the lines of x (L, n) and y (L, m), points weighted as the rows of p and q: O((n + m) log(n + m)) each."""
     (order_x, sorted_x), (order_y, sorted_y) = ascending(x.detach(), y.detach())
     n, m = p.n, q.n
+    if p.uniform and q.uniform and n == m:
+        own = torch.arange(n, device=x.device)[None]
+        mass = torch.full((1, n), 1.0 / n, dtype=torch.float64, device=x.device)
+        return Coupling(sorted_x, sorted_y, order_x, order_y, own, own, mass, True)
     if p.uniform and q.uniform:  # whole numbers, the same for all lines
         end_x, end_y = (torch.arange(1, k + 1, device=x.device)[None] for k in (n, m))
         of_x, of_y = (end_x * m + n - 1) // n - 1, (end_y * n + m - 1) // m - 1
@@ -85,11 +99,11 @@ def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
     mass_y = end_y - torch.maximum(_before(end_y), _before(end_x).gather(1, of_y))
     mass_y = torch.where(end_x.gather(1, of_y) == end_y, 0, mass_y)  # both end here: the arc is counted already
     mass = torch.cat([mass_x, mass_y], 1).double() * unit
-    return Coupling(sorted_x, sorted_y, order_x, order_y, of_x, of_y, mass, p.uniform and q.uniform and n == m)
+    return Coupling(sorted_x, sorted_y, order_x, order_y, of_x, of_y, mass, False)
 
 
 def ascending(*lines: Tensor) -> list[tuple[Tensor, Tensor]]:  # (L, n) each -> order (L, n), sorted (L, n)
-    """Sort each line of each tensor; on the CPU numpy's vectorised sort, as many at a time as torch has threads."""
+    """Sort each line of each tensor; on the CPU as many at a time as torch has threads."""
     if lines[0].device.type != "cpu":
         return [(order, values) for values, order in (part.sort(1) for part in lines)]
     parts = [(k, rows) for k, part in enumerate(lines) for rows in part.tensor_split(min(len(part), torch.get_num_threads()))]
@@ -143,9 +157,27 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
 
 
 def _sort(lines: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort by the 32 highest bits, two stable passes over 16 of them, whose radix sort is twice as fast; then repair."""
     values = np.ascontiguousarray(lines.numpy())
-    order = torch.from_numpy(np.argsort(values, axis=1))
-    return order, torch.from_numpy(values).gather(1, order)
+    digits = _digits(values)
+    start = np.arange(0, values.size, values.shape[1])[:, None]
+    order = np.argsort(digits[..., TOP[1]], axis=1, kind="stable") + start
+    first = np.ascontiguousarray(digits[..., TOP[0]]).ravel()
+    order = order.ravel()[np.argsort(first[order], axis=1, kind="stable") + start]
+    ordered = values.ravel()[order]
+    if bool((ordered[:, 1:] < ordered[:, :-1]).any()):  # float64 that differ in lower bits: merging nearly sorted runs is cheap
+        again = np.argsort(ordered, axis=1, kind="stable") + start
+        order, ordered = order.ravel()[again], ordered.ravel()[again]
+    return torch.from_numpy(order - start), torch.from_numpy(ordered)
+
+
+def _digits(values: NDArray[Any]) -> NDArray[np.uint16]:  # (L, n) -> (L, n, 2 or 4)
+    """The numbers' bits, so arranged that they are ordered as unsigned whole numbers are, in pieces of 16."""
+    whole: Any = np.int64 if values.dtype == np.float64 else np.int32
+    bits = values.view(whole)
+    flip = (bits >> (8 * values.itemsize - 1)) | whole(np.iinfo(whole).min)  # all bits where negative, else the sign
+    made: NDArray[np.uint16] = (bits ^ flip).view(np.uint16).reshape(*values.shape, -1)
+    return made
 
 
 def _before(ends: Tensor) -> Tensor:

@@ -67,13 +67,16 @@ class _Exact(Divergence):
         )
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        at, state, w = self._cost.place(x, y), solution.state, x.weights.detach().double()
+        at, state = self._cost.place(x, y), solution.state
         rows, columns, v = state["rows"], state["columns"], state["v"]
-        costs = self._cost.along(at.x[rows], at.y[columns]) * at.unit
-        carried = w > 0  # elsewhere the plan has no row, and the dual says what a little mass would cost
-        share = state["mass"] / torch.where(carried, w, 1.0)[rows]
-        u = torch.where(carried, 0.0, state["u"]).index_add(0, rows, share * (costs - v[columns]))
-        return Terms(u, v)
+        costs = self._cost.along(_picked(at.x, rows), _picked(at.y, columns)) * at.unit
+        if x.uniform:
+            share, rest = state["mass"] * x.n, torch.zeros_like(state["u"])
+        else:  # where there is no weight the plan has no row, and the dual says what a little mass would cost
+            w = x.weights.detach().double()
+            share = state["mass"] / torch.where(w > 0, w, 1.0)[rows]
+            rest = torch.where(w > 0, 0.0, state["u"])
+        return Terms(rest.scatter_add(0, rows, share * (costs - v.index_select(0, columns))), v)
 
     def certify(self, x: Measure, y: Measure, solution: Solution) -> tuple[float, float]:
         """The bracket (lower, upper) proved anew from the state alone, whatever has become of it.
@@ -194,6 +197,11 @@ class Transport(_Exact):
         return self.gap, self.rounds
 
 
+def _picked(points: Tensor, rows: Tensor) -> Tensor:
+    """Some rows; of a single column, that of a line, five times as fast."""
+    return points[:, 0].index_select(0, rows)[:, None] if points.shape[1] == 1 else points.index_select(0, rows)
+
+
 def _check(gap: float, rounds: int) -> None:
     between("gap", gap, 0, 1)
     whole("rounds", rounds)
@@ -203,7 +211,7 @@ def _sorted(cost: Power, at: Placed, x: Measure, y: Measure) -> Answer:
     coupling = couple(at.x.T, at.y.T, x, y)
     u, v = (side[0] for side in coupling.in_rows(*coupling.duals(cost.of_difference)))
     rows, columns, mass = (part[0] for part in coupling.arcs())
-    costs = cost.of_difference(at.x[rows, 0] - at.y[columns, 0])
+    costs = coupling.costs(cost.of_difference)[0]
     return Answer(rows, columns, mass, u, v, float(x.mean(u) + y.mean(v)), float(mass @ costs), 1, True)
 
 

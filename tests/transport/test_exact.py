@@ -96,6 +96,22 @@ def test_couplings_are_batched_over_lines(n: int, m: int, weighted: bool, lattic
         assert torch.allclose(torch.zeros(m).double().index_add(0, arcs.columns[k], mass), q.weights, atol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sorting_orders_any_numbers_stably(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    lines = torch.randn(6, 500, generator=generator, dtype=dtype)
+    lines[1] = lines[1].round()  # ties, zeros of both signs
+    lines[2] = 1e8 + lines[2]  # alike in the highest bits
+    lines[3] *= torch.finfo(dtype).smallest_normal / 4
+    lines[4] = lines[4].sign() * torch.finfo(dtype).max
+    lines[5] = 3.0
+    ((order, values),) = ascending(lines)
+    expected = lines.sort(stable=True, dim=1)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(lines.gather(1, order), values)
+    assert torch.equal(order[2:], expected.indices[2:])
+
+
 def test_lines_are_sorted_alike_by_one_thread_and_by_two() -> None:
     lines = [torch.randn(k, 9000, generator=torch.Generator().manual_seed(k)) for k in (1, 7)]
     threads, found = torch.get_num_threads(), []
