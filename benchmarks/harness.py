@@ -40,6 +40,7 @@ class Measured:
     d: int
     seconds: float  # median of the repeats
     fastest: float
+    processor: float  # least processor seconds of all threads: what a busy machine leaves comparable, on one thread
     value: float
     repeats: int
     peak_mb: float | None = None
@@ -48,16 +49,29 @@ class Measured:
 def duel(task: str, contestants: Sequence[Contestant], *, n: int, d: int, repeats: int = 5, warm: int = 1) -> list[Measured]:
     """Run all contestants in turn, again and again, so that a busy moment of the machine meets each of them."""
     times: dict[str, list[float]] = {c.name: [] for c in contestants}
+    processor: dict[str, list[float]] = {c.name: [] for c in contestants}
     values: dict[str, float] = {}
     for repeat in range(-warm, repeats):
         for c in contestants:
             gc.collect()
-            start = time.perf_counter()
+            start, spent = time.perf_counter(), time.process_time()
             values[c.name] = c.run()
             if repeat >= 0:
                 times[c.name].append(time.perf_counter() - start)
+                processor[c.name].append(time.process_time() - spent)
     return [
-        Measured(task, c.name, c.call, n, d, statistics.median(times[c.name]), min(times[c.name]), values[c.name], repeats)
+        Measured(
+            task=task,
+            name=c.name,
+            call=c.call,
+            n=n,
+            d=d,
+            seconds=statistics.median(times[c.name]),
+            fastest=min(times[c.name]),
+            processor=min(processor[c.name]),
+            value=values[c.name],
+            repeats=repeats,
+        )
         for c in contestants
     ]
 
@@ -109,11 +123,12 @@ def environment() -> dict[str, object]:
 def table(rows: Sequence[Measured], reference: str) -> str:
     """Lines of text; the ratio is the time of others over that of `reference` on the same task."""
     base = {(r.task, r.n, r.d): r for r in rows if r.name == reference}
-    lines = [f"{'task':<22}{'n':>8}{'d':>5}  {'contestant':<26}{'median s':>10}{'fastest':>10}{'ratio':>8}{'MB':>8}  value"]
+    heads = f"{'median s':>10}{'fastest':>10}{'cpu s':>9}{'ratio':>8}{'MB':>8}  value"
+    lines = [f"{'task':<22}{'n':>8}{'d':>5}  {'contestant':<26}{heads}"]
     for r in rows:
         ratio = r.seconds / base[r.task, r.n, r.d].seconds if (r.task, r.n, r.d) in base else math.nan
         memory = f"{r.peak_mb:8.0f}" if r.peak_mb is not None else " " * 8
-        figures = f"{r.seconds:>10.4f}{r.fastest:>10.4f}{ratio:>8.2f}{memory}  {r.value:.10g}"
+        figures = f"{r.seconds:>10.4f}{r.fastest:>10.4f}{r.processor:>9.4f}{ratio:>8.2f}{memory}  {r.value:.10g}"
         lines.append(f"{r.task:<22}{r.n:>8}{r.d:>5}  {r.name:<26}{figures}")
     return "\n".join(lines)
 

@@ -171,6 +171,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("exact", "large", "memory", "line", "sliced"))
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--draw", action="store_true", help="draw the picture from saved figures and stop")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -183,7 +184,7 @@ def main() -> None:
         ]
         draw(found, options.out / "transport.svg")
         return
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     print(environment())
     tasks = {
         "exact": lambda: [m for d in DIMENSIONS for n in options.sizes for m in exact(n, d, options.repeats)],
