@@ -17,10 +17,12 @@ from divkit.divergence import Divergence
 from divkit.measure import Measure
 from divkit.progress import Progress
 from divkit.results import Solution
-from divkit.testing import test
+from divkit.testing import Adaptive, test
 
 __all__ = ["Run"]
 
+LEVEL = 0.05
+ADAPTIVE_ROWS = 500  # a side, for the adaptive test: about a second
 TEST_ROWS = 300  # where each relabelling is solved by itself
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)  # of one divergence: the others still have a say
 
@@ -42,6 +44,7 @@ class Run:
             if count > 1
         }
         self.shared: list[tuple[str, float]] = []
+        self.verdict = ""
 
     def _key(self, divergence: Divergence) -> Hashable:
         return divergence.quadratic, divergence.problem
@@ -92,7 +95,17 @@ class Run:
         return value, {} if solution.converged else {"yardstick": f"between halves of x: {solution.status.value}"}
 
     def tested(self, rows: list[Row], permutations: int, progress: Progress) -> list[Row]:
-        return _holm([self._tested(row, d, permutations, progress) for row, (_, d) in zip(rows, self.made)])
+        made = _holm([self._tested(row, d, permutations, progress) for row, (_, d) in zip(rows, self.made)])
+        x, y = (_part(part, ADAPTIVE_ROWS, self.seed + 3 + side) for side, part in enumerate(self.full))
+        try:
+            with progress("adaptive test", permutations) as done:
+                found = test(Adaptive(), x, y, permutations=permutations, seed=self.seed, progress=done)
+        except FAILURES as error:
+            self.verdict = f"no adaptive test: {_sentence(error)}"
+        else:
+            differ = "differ" if found.pvalue <= LEVEL else "are not shown to differ"
+            self.verdict = f"by the adaptive test over many kernels the two {differ} at 5 %: {found.sentence()}"
+        return made
 
     def _tested(self, row: Row, divergence: Divergence, permutations: int, progress: Progress) -> Row:
         if row.estimate is None:
@@ -120,6 +133,7 @@ class Run:
             yield f"{', '.join(alone)}: p from {TEST_ROWS} random rows a side, as each relabelling is solved by itself"
         if tested:
             yield "p by permutation; p (Holm) is corrected for the number of divergences"
+            yield self.verdict
 
 
 @dataclass(eq=False)
