@@ -1,7 +1,8 @@
 """Level and power at 5 % of two-sample tests, side by side on the same draws.
 
 Run ``python benchmarks/power.py [PROBLEM…] [--repeats N] [--rivals] [--picture FILE]``. Each row is a problem at a strength
-(0 is P = Q, where the share of rejections is the level), each column a test; two standard errors of 200 repeats are at most .07.
+(0 is P = Q, where the share of rejections is the level), each column a test; two standard errors of 200 repeats are at most
+.07.
 ``fuse`` and ``agg`` (kerneltests), ``pted`` and ``dcor`` take part where they are installed and ``--rivals`` is given.
 """
 

@@ -280,7 +280,7 @@ def test_progress_reaches_its_totals() -> None:
         yield done
 
     dk.compare(normal(20), normal(20, seed=1), [*FAST, Fake("bad", "raise")], test=True, permutations=40, progress=progress)
-    relabelled = dict.fromkeys(("energy, relabelled", "sliced-w2, relabelled", "adaptive test"), [40, 40])
+    relabelled = {key: [40, 40] for key in ("energy, relabelled", "sliced-w2, relabelled", "adaptive test")}
     assert seen == {"divergences": [6, 6], **relabelled}
 
 
