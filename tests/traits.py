@@ -118,6 +118,13 @@ def moments(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray) -> float
     return float(np.sum((w @ x - v @ y) ** 2) + np.trace(a + b - 2 * cross))
 
 
+def sliced_energy(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray) -> float:
+    from divkit.sorting import directions
+
+    theta = directions(20, x.shape[1], 0, torch.zeros(1, dtype=torch.float64)).numpy()
+    return float(np.mean([two_sample(energy)((x @ t)[:, None], (y @ t)[:, None], w, v) for t in theta]))
+
+
 def neighbours(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray, k: int = 5) -> float:
     rho = NearestNeighbors(n_neighbors=k + 1).fit(x).kneighbors(x)[0][:, -1]
     nu = NearestNeighbors(n_neighbors=k).fit(y).kneighbors(x)[0][:, -1]
@@ -144,6 +151,7 @@ def half_energy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 TRAITS: dict[str, Traits] = {
     "energy": Traits(two_sample(energy), degree=1),
     "cramer": Traits(two_sample(half_energy), degree=1),
+    "sliced-energy": Traits(sliced_energy, {"projections": 20}, degree=1),
     "mmd": Traits(two_sample(gaussian), {"bandwidth": 1.7}),
     "mmd-laplace": Traits(two_sample(laplace), {"bandwidth": 1.7}),
     "mmd-imq": Traits(two_sample(multiquadric)),

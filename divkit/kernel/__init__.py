@@ -1,11 +1,14 @@
 """Kernel distances: MMD, energy and Cramér distance."""
 
 from divkit.kernel import kernels
+from divkit.kernel.blocks import BlockMMD
+from divkit.kernel.features import FourierMMD
 from divkit.kernel.kernels import Gaussian, Laplace, Median, MultiscaleIMQ, Polynomial
 from divkit.kernel.mmd import MMD, Energy
+from divkit.kernel.sliced import SlicedEnergy, slicing
 from divkit.registry import register
 
-__all__ = ["MMD", "Energy", "kernels"]
+__all__ = ["MMD", "BlockMMD", "Energy", "FourierMMD", "SlicedEnergy", "kernels", "slicing"]
 
 
 def _mmd(bandwidth: float | Median = Median(), unbiased: bool = True) -> MMD:
@@ -30,6 +33,7 @@ def _cramer(exponent: float = 1.0, unbiased: bool = True) -> Energy:
 
 register("energy", Energy)
 register("cramer", _cramer)
+register("sliced-energy", SlicedEnergy)
 register("mmd", _mmd)
 register("mmd-laplace", _mmd_laplace)
 register("mmd-imq", _mmd_imq)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,14 +12,22 @@ from torch import Tensor
 from divkit import pairs
 from divkit.divergence import Divergence
 from divkit.kernel.kernels import Gaussian, Kernel, NegativeDistance
-from divkit.measure import Measure
+from divkit.kernel.second import payload, second_of_sums
+from divkit.measure import Measure, pair
 from divkit.results import Bias, Solution, Terms
 
-__all__ = ["MMD", "Energy"]
+__all__ = ["MMD", "Energy", "Witness"]
 
 SOME = 150  # rows of each sample whose kernel matrix shows the large eigenvalues
 LEAST = torch.finfo(torch.float64).tiny
 SINGLE = 700  # rows from which a test's products take longer than all else, and half as long in float32
+
+
+class Witness(NamedTuple):
+    """Where two samples differ."""
+
+    value: Tensor  # (k,) float64
+    stderr: Tensor  # (k,) NaN where a sample has one row
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class MMD(Divergence):
     def require(self, x: Measure, y: Measure) -> None:
         super().require(x, y)
         if self.unbiased:
-            _require_two(x, y, self.name)
+            require_two(x, y, self.name)
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         """Find the bandwidth, once: a training loop keeps the first one."""
@@ -94,6 +103,27 @@ class MMD(Divergence):
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
         kernel, points, _ = self._framed(pooled, pooled, self.solve(pooled, pooled))
         return u_null(kernel, points, labels, unbiased=self.unbiased)
+
+    def witness(self, x: Any, y: Any, points: Any) -> Witness:
+        """The witness function Σ wᵢ k(xᵢ, t) − Σ vⱼ k(yⱼ, t) at points t (k, *event), with its standard error at each.
+
+        Positive where x has more mass than y, as the kernel sees it. Its mean over x less that over y is the V-statistic.
+
+        Examples
+        --------
+        >>> from divkit.kernel import MMD, kernels
+        >>> found = MMD(kernels.Gaussian(1.0)).witness([0.0, 0.1], [2.0, 2.1], [0.0, 2.0])
+        >>> (found.value > 0).tolist()
+        [True, False]
+        """
+        p, q = pair(x, y)
+        places, _ = pair(points, q)
+        with torch.no_grad():
+            p, q, t = p.detach(), q.detach(), places.detach().flat.to(p.dtype)
+            kernel, px, py = self._framed(p, q, self.solve(p, q))
+            t = pairs.frame(p, q).place(t) if kernel.form.vanishes else t
+            (mean_x, error_x), (mean_y, error_y) = (_seen(kernel, m, held, t) for m, held in ((p, px), (q, py)))
+        return Witness(mean_x - mean_y, torch.hypot(error_x, error_y))
 
     def chosen(self, pooled: Measure, label: Tensor) -> str:
         """The kernel in words, its bandwidth that of the pooled sample."""
@@ -143,7 +173,7 @@ class Energy(Divergence):
     def require(self, x: Measure, y: Measure) -> None:
         super().require(x, y)
         if self.unbiased:
-            _require_two(x, y, self.name)
+            require_two(x, y, self.name)
 
     def _framed(self, x: Measure, y: Measure) -> tuple[NegativeDistance, pairs.Frame, float]:
         frame = pairs.frame(x, y)
@@ -169,33 +199,39 @@ def described(kernel: Kernel) -> str:
     return " of ".join([type(kernel).__name__, ", ".join(parts)]) if parts else type(kernel).__name__
 
 
+def _seen(k: Kernel, sample: Measure, held: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of k(·, t) over a sample at points `held`, and its standard error: (k,), (k,)."""
+    w = sample.weights.double()
+    none, both = w.new_zeros(len(t), 1), torch.stack([w, w.square()], 1)
+    first = pairs.sums(k, t, held, none, both).rows
+    second = pairs.sums(k * k, t, held, none, both).rows
+    mean, effective = first[:, 0], sample.effective
+    spread = second[:, 1] - 2 * mean * first[:, 1] + mean.square() * w.square().sum()
+    factor = effective / (effective - 1) if effective > 1 else torch.nan
+    return mean, (spread.clamp(min=0) * factor).sqrt()
+
+
 def u_terms(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Terms:
     """Influence values of the two-sample statistic of k at points px (n, d), py (m, d).
 
     With αᵢ = Σ_{j≠i} wⱼ k(xᵢ, xⱼ)/(1 − Σw²) − Σⱼ vⱼ k(xᵢ, yⱼ), they are 2αᵢ − Σ wα.
     """
-    payload_x, payload_y = _payload(x), _payload(y)
-    cross = pairs.sums(k, px, py, payload_x, payload_y)
-    own_x, own_y = pairs.self_sums(k, px, payload_x), pairs.self_sums(k, py, payload_y)
+    payload_x, payload_y = payload(x), payload(y)
+    cross, own_x, own_y = pairs.all_sums(k, px, py, payload_x, payload_y)
     alpha = _own(k, x, px, own_x.rows[:, 0], unbiased) - cross.rows[:, 0]
     beta = _own(k, y, py, own_y.rows[:, 0], unbiased) - cross.columns[:, 0]
     with torch.no_grad():
-        second = (
-            2 * _own_centred_squares(x, own_x.rows, own_x.squares)
-            + 2 * _own_centred_squares(y, own_y.rows, own_y.squares)
-            + 4 * _centred_squares(x, y, cross.rows, cross.columns, cross.squares)
-        )
-        second_order = max(float(second), 0.0) ** 0.5
+        second = second_of_sums(x, y, cross, own_x, own_y)
         growth = 4 * _eigenvalue(k, x, y, px, py)
-    return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=second_order, growth=growth)
+    return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=second, growth=growth)
 
 
 def u_value(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Tensor:
     """The statistic alone, value and gradient in one sweep."""
-    value = -2 * pairs.total(k, px, py, x.weights, y.weights)
-    for measure, points in ((x, px), (y, py)):
+    across, own_x, own_y = pairs.totals(k, px, py, x.weights, y.weights)
+    value = -2 * across
+    for measure, points, own in ((x, px, own_x), (y, py, own_y)):
         w = measure.weights
-        own = pairs.self_total(k, points, w)
         squares = w.double().square()
         value = value + (own / (1 - squares.sum()) if unbiased else own + (squares * k.diagonal(points).double()).sum())
     return value
@@ -258,17 +294,6 @@ def _eigenvalue(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor) -> fl
     return max(float((square * gram).sum() / gram.square().sum().clamp(min=LEAST)), 0.0) * unit
 
 
-def _own_centred_squares(x: Measure, rows: Tensor, squares: Tensor) -> Tensor:
-    """The same within one sample, over i ≠ j, with means over the others: zero for a constant kernel."""
-    w = x.weights.double()
-    ww, r, tiny = w.square(), rows[:, 0], torch.finfo(w.dtype).tiny
-    by_w2 = rows[:, 1] if not x.uniform else r / x.n
-    t = (w @ r) / (1 - ww.sum()).clamp(min=tiny)
-    left = r / (1 - w).clamp(min=tiny) - t / 2
-    every = (ww @ left.square()) * ww.sum() + (ww @ left).square() - 2 * (ww * left).square().sum()
-    return squares + 2 * every - 4 * (ww * left) @ by_w2
-
-
 def _examine(kernel: Kernel, points: Tensor) -> None:
     """Refuse a kernel that is none, by a few points: a user's own may be anything."""
     tile, n = kernel.evaluate(points, points), len(points)
@@ -280,36 +305,12 @@ def _examine(kernel: Kernel, points: Tensor) -> None:
         raise ValueError(f"kernel {kernel!r} is not symmetric: k(x, y) and k(y, x) differ on the first points.")
 
 
-def _payload(measure: Measure) -> Tensor:  # (n, 1), or (n, 2) with the squares that weighted second-order terms need
-    w = measure.weights
-    return w[:, None] if measure.uniform else torch.stack([w, w.square()], 1)
-
-
 def _own(k: Kernel, measure: Measure, points: Tensor, rows: Tensor, unbiased: bool) -> Tensor:
     w = measure.weights.double()
     return rows / (1 - w.square().sum()) if unbiased else rows + w * k.diagonal(points).double()
 
 
-def _centred_squares(x: Measure, y: Measure, rows: Tensor, columns: Tensor, squares: Tensor) -> Tensor:
-    """Σ wᵢ² vⱼ² k̃ᵢⱼ² of the kernel with its row means, column means and mean taken out."""
-    w, v = x.weights.double(), y.weights.double()
-    ww, vv = w.square(), v.square()
-    r, c = rows[:, 0], columns[:, 0]
-    by_w2 = rows[:, 1] if not y.uniform else rows[:, 0] / y.n  # Σⱼ vⱼ² kᵢⱼ
-    by_v2 = columns[:, 1] if not x.uniform else columns[:, 0] / x.n
-    t = w @ r
-    left, right = r - t / 2, c - t / 2  # k̃ = k − left − right
-    return (
-        squares
-        + (ww @ left.square()) * vv.sum()
-        + ww.sum() * (vv @ right.square())
-        + 2 * (ww @ left) * (vv @ right)
-        - 2 * (ww * left) @ by_w2
-        - 2 * (vv * right) @ by_v2
-    )
-
-
-def _require_two(x: Measure, y: Measure, name: str) -> None:
+def require_two(x: Measure, y: Measure, name: str) -> None:
     for label, measure in (("x", x), ("y", y)):
         if measure.n < 2 or not measure.effective > 1:
             raise ValueError(

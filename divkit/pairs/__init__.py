@@ -4,6 +4,7 @@ Six reductions, each blocked in rows and columns, so that memory is O(n + m) for
 
 - `sums`, `self_sums`: Σⱼ k(xᵢ, yⱼ) payloadⱼ, for rows and columns in one sweep (and `total`, the one number, whose gradient
   comes with the forward sweep);
+- `all_sums`, `totals`: the same for both samples and between them, in one dimension by sorting where k = −|x − y|;
 - `quadratic_forms`: sᵀKs for many vectors s at once;
 - `softmin`: −ε log Σⱼ exp((scoreⱼ − c(xᵢ, yⱼ))/ε); `alternate`, `reflect`, `entries`: the sweeps of matrix
   scaling, and the sparse plan they end in;
@@ -18,12 +19,13 @@ sweep takes its columns block by block from `tiles.blocks`.
 from divkit.pairs.arcs import Violations, cheapest, violations
 from divkit.pairs.forms import Distance, Form, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
+from divkit.pairs.line import absolute_sums
 from divkit.pairs.nearest import minimum, nearest
 from divkit.pairs.scaling import alternate, entries, reflect
 from divkit.pairs.softmin import softmin
-from divkit.pairs.sums import quadratic_forms, self_sums, sums
+from divkit.pairs.sums import Sums, all_sums, quadratic_forms, self_sums, sums
 from divkit.pairs.tiles import block_size
-from divkit.pairs.totals import self_total, total
+from divkit.pairs.totals import self_total, total, totals
 
 __all__ = [
     "Distance",
@@ -31,7 +33,10 @@ __all__ = [
     "Frame",
     "PairFunction",
     "Product",
+    "Sums",
     "Violations",
+    "absolute_sums",
+    "all_sums",
     "alternate",
     "block_size",
     "cheapest",
@@ -46,5 +51,6 @@ __all__ = [
     "softmin",
     "sums",
     "total",
+    "totals",
     "violations",
 ]

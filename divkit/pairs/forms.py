@@ -123,6 +123,7 @@ class PairFunction(ABC):
 
     form: ClassVar[Form] = Distance
     linear: ClassVar[bool] = False  # k = |x − y|² itself, which `softmin` folds into one matrix product
+    straight: ClassVar[bool] = False  # k = −|x − y| itself, which sorting sums up in one dimension
     singular: ClassVar[bool] = False  # the slope grows without bound at coincident points
 
     @abstractmethod

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from divkit.pairs.forms import PairFunction
+from divkit.pairs.line import absolute_sums, square_sums
 from divkit.pairs.moments import Moments
 from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 
-__all__ = ["Forms", "Sums", "quadratic_forms", "self_sums", "sums"]
+__all__ = ["Forms", "Sums", "all_sums", "quadratic_forms", "self_sums", "sums"]
 
 
 class Sums(NamedTuple):
@@ -33,6 +34,22 @@ def self_sums(k: PairFunction, x: Tensor, w: Tensor) -> Sums:
     """Row sums over j ≠ i with payload w (n, c); `columns` repeats them. Each pair of blocks is computed once."""
     rows, squares = _SelfSums.apply(k, x, w)  # type: ignore[no-untyped-call]
     return Sums(rows, rows, squares)
+
+
+def all_sums(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Sums, Sums, Sums]:
+    """Find `sums` of both and `self_sums` of each: in one dimension by sorting, where k is of the kind."""
+    if not (k.straight and x.shape[1] == 1):
+        return sums(k, x, y, w, v), self_sums(k, x, w), self_sums(k, y, v)
+    columns_w, columns_v = w.unbind(1), v.unbind(1)
+    found = [
+        absolute_sums(x.T, y.T, columns_w[min(c, len(columns_w) - 1)], columns_v[min(c, len(columns_v) - 1)])
+        for c in range(max(len(columns_w), len(columns_v)))
+    ]
+    rows, columns, own_x, own_y = (-torch.cat(parts).T for parts in zip(*found))
+    ww, vv = w[:, 0].detach().square(), v[:, 0].detach().square()
+    a, b = x.detach().T, y.detach().T
+    squares = [square_sums(a, b, ww, vv)[0], square_sums(a, a, ww, ww)[0], square_sums(b, b, vv, vv)[0]]
+    return Sums(rows, columns, squares[0]), Sums(own_x, own_x, squares[1]), Sums(own_y, own_y, squares[2])
 
 
 class Forms(NamedTuple):
@@ -85,7 +102,7 @@ def _halves(n: int) -> list[slice]:
 
 def _sweep(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     w, v = w.to(x.dtype), v.to(x.dtype)
-    wide_w, wide_v, width = padded(w), padded(v), w.shape[1]
+    wide_w, wide_v = padded(w), padded(v)
     rows, columns = accumulator(len(x), wide_v), accumulator(len(y), wide_w)
     squares = torch.zeros((), dtype=torch.float64, device=x.device)
     ww, vv = w[:, 0].square(), v[:, 0].square()
@@ -96,7 +113,7 @@ def _sweep(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple
             rows[i] += tile @ wide_v[j]
             columns[j] += (left @ tile).T
             squares += torch.dot(ww[i].double(), (tile.square_() @ vv[j]).double())
-    return rows[:, :width], columns[:, :width], squares
+    return rows[:, : v.shape[1]], columns[:, : w.shape[1]], squares
 
 
 def _self_sweep(k: PairFunction, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:

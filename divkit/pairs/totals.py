@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from divkit.pairs.forms import PairFunction, Tile
+from divkit.pairs.line import absolute_totals
 from divkit.pairs.moments import Moments
 from divkit.pairs.tiles import blocks, first_derivative
 
-__all__ = ["self_total", "total"]
+__all__ = ["self_total", "total", "totals"]
 
 
 def total(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor:
@@ -23,6 +24,14 @@ def total(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor
 def self_total(k: PairFunction, x: Tensor, w: Tensor) -> Tensor:
     """Σ_{i≠j} wᵢ wⱼ k(xᵢ, xⱼ) of weights (n,), its gradient found in the same sweep. Each pair of blocks is computed once."""
     return _SelfTotal.apply(k, x, w)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def totals(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Find `total` of both and `self_total` of each: in one dimension by sorting, where k is of the kind."""
+    if k.straight and x.shape[1] == 1:
+        across, own_x, own_y = absolute_totals(x.T, y.T, w, v)
+        return -across[0], -own_x[0], -own_y[0]
+    return total(k, x, y, w, v), self_total(k, x, w), self_total(k, y, v)
 
 
 class _Side(Moments):

@@ -1,0 +1,94 @@
+"""MMD over blocks of rows: linear in the sample size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from divkit.checks import whole
+from divkit.divergence import Divergence
+from divkit.kernel.kernels import Gaussian, Kernel, thinned
+from divkit.kernel.mmd import MMD, require_two
+from divkit.measure import Measure
+from divkit.results import Bias, Solution, Terms
+
+__all__ = ["BlockMMD"]
+
+FITTED = 2000  # rows of each sample that a bandwidth is found from
+
+
+@dataclass(frozen=True)
+class BlockMMD(Divergence):
+    r"""The average of unbiased MMD² over blocks of consecutive rows, in O(n · block) time.
+
+    Rows are taken to be in random order. Near P = Q its error is √(n/block) times that of `MMD`, and nearly normal
+    as that one is not. Source: Zaremba, Gretton and Blaschko (2013).
+
+    Parameters
+    ----------
+    kernel : Kernel
+    block : int
+        Rows of the smaller sample in each block, at least 2; √n is usual.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from divkit.kernel import BlockMMD, kernels
+    >>> x = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
+    >>> e = BlockMMD(kernels.Gaussian(1.0), block=50).estimate(x[:500], x[500:] + 1)
+    >>> e.notes["blocks"], e.value > 3 * e.stderr
+    (10, True)
+    """
+
+    quadratic: ClassVar[bool] = False
+    kernel: Kernel = Gaussian()
+    block: int = 100
+
+    def __post_init__(self) -> None:
+        MMD(self.kernel)
+        whole("block", self.block, 2)
+
+    @property
+    def name(self) -> str:
+        return "mmd-blocks"
+
+    @property
+    def bias(self) -> Bias:
+        return Bias.NONE
+
+    def require(self, x: Measure, y: Measure) -> None:
+        super().require(x, y)
+        require_two(x, y, self.name)
+        for label, measure in (("x", x), ("y", y)):
+            if not measure.uniform:
+                raise ValueError(f"{label} has weights: blocks of weighted rows are not alike. Use MMD, or resample.")
+
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
+        if start is not None:
+            return start
+        return MMD(self.kernel).solve(*(Measure(thinned(m.flat, FITTED)) for m in (x, y)))
+
+    def _pairs(self, x: Measure, y: Measure) -> Iterator[tuple[Measure, Measure]]:
+        count = max(1, min(x.n, y.n) // self.block)
+        rows = (torch.arange(m.n, device=m.device).tensor_split(count) for m in (x, y))
+        for i, j in zip(*rows):
+            yield x.take(i), y.take(j)
+
+    def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        one = MMD(self.kernel)
+        found = [(p, q, one.terms(p, q, solution)) for p, q in self._pairs(x, y)]
+        count = len(found)
+        return Terms(
+            torch.cat([terms.x * (x.n / (p.n * count)) for p, _, terms in found]),
+            torch.cat([terms.y * (y.n / (q.n * count)) for _, q, terms in found]),
+            second_order=sum(terms.second_order**2 for *_, terms in found) ** 0.5 / count,
+            notes={**found[0][2].notes, "blocks": count},
+        )
+
+    def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
+        one = MMD(self.kernel)
+        return torch.stack([one.descend(p, q, solution) for p, q in self._pairs(x, y)]).mean()

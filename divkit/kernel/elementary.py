@@ -1,0 +1,272 @@
+"""Kernels of one formula each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from divkit.checks import at_least, between, positive, whole
+from divkit.kernel.median import Median
+from divkit.pairs import Form, PairFunction, Product
+
+__all__ = [
+    "IMQ",
+    "Gaussian",
+    "Kernel",
+    "Laplace",
+    "NegativeDistance",
+    "Polynomial",
+    "RationalQuadratic",
+    "positive_or_fitted",
+]
+
+LOG2E = math.log2(math.e)
+FLOOR = -126.0  # the exponent below which exp2 of float32 is 40 times slower
+STEEP = 1e18  # times 2^FLOOR a slope of 1e-20 of the frame's unit, which nobody sees
+NEAR = torch.finfo(torch.float64).eps  # a squared distance below which a slope of 1/d stops growing
+LEAST = 1e-300  # and its reciprocal are representable
+
+
+@dataclass(frozen=True)
+class Kernel(PairFunction):
+    """A positive definite kernel k(x, y). Sums and products are kernels: ``Gaussian(1.0) + Laplace(2.0) * IMQ(1.0)``."""
+
+    def fit(self, pooled: Tensor) -> tuple[dict[str, float], str | None]:
+        """Find what depends on the data, from the pooled rows (N, d): numbers by name, and what to say of them."""
+        found, said = {}, None
+        for name in ("bandwidth", "length"):
+            rule = getattr(self, name, None)
+            if isinstance(rule, Median):
+                found[name], said = rule.of(pooled)
+        return found, said
+
+    def fitted(self, found: Mapping[str, float]) -> Kernel:
+        """The kernel with the numbers of `fit` in place."""
+        return replace(self, **found) if found else self
+
+    def scaled(self, factor: float) -> Kernel:
+        """The same kernel for points divided by `factor`."""
+        return _Scaled(self, factor)
+
+    def __add__(self, other: Kernel) -> Kernel:
+        from divkit.kernel.compound import Sum  # which is made of kernels
+
+        return Sum.of(self, other)
+
+    def __mul__(self, other: Kernel) -> Kernel:
+        from divkit.kernel.compound import Product
+
+        return Product.of(self, other)
+
+
+@dataclass(frozen=True)
+class _Scaled(Kernel):
+    """A kernel of distances for points divided by `factor`, where it does not say itself what it then is."""
+
+    kernel: Kernel
+    factor: float
+
+    @property
+    def singular(self) -> bool:  # type: ignore[override]
+        return self.kernel.singular
+
+    def value(self, s: Tensor) -> Tensor:
+        return self.kernel.value(self._restored(s))
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        k, slope, factor = self.kernel.value_and_slope(self._restored(s))
+        return k, slope, factor * self.factor * self.factor
+
+    def _restored(self, s: Tensor) -> Tensor:
+        return s.mul_(self.factor).mul_(self.factor)  # one by one: the square might overflow
+
+
+@dataclass(frozen=True)
+class Gaussian(Kernel):
+    """The Gaussian kernel k = exp(−d²/2σ²).
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> from divkit.kernel import MMD
+    >>> round(MMD(dk.kernels.Gaussian(1.0), unbiased=False).estimate([0.0, 0.0], [1.0, 1.0]).value, 6)
+    0.786939
+    """
+
+    bandwidth: float | Median = Median()
+
+    def __post_init__(self) -> None:
+        positive_or_fitted("bandwidth", self.bandwidth)
+
+    def value(self, s: Tensor) -> Tensor:
+        narrowness = 1 / _number(self.bandwidth) ** 2
+        return _exp2(s.mul_(-_held(LOG2E / 2 * narrowness, s)), narrowness)
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        k = self.value(s)
+        return k, k, -_held(1 / _number(self.bandwidth) ** 2, s)
+
+    def scaled(self, factor: float) -> Kernel:
+        return Gaussian(_divided(_number(self.bandwidth), factor, 2))
+
+
+@dataclass(frozen=True)
+class Laplace(Kernel):
+    """The Laplace kernel k = exp(−d/σ)."""
+
+    singular: ClassVar[bool] = True
+    bandwidth: float | Median = Median()
+
+    def __post_init__(self) -> None:
+        positive_or_fitted("bandwidth", self.bandwidth)
+
+    def value(self, s: Tensor) -> Tensor:
+        return self._of_distance(s.sqrt_())
+
+    def _of_distance(self, d: Tensor) -> Tensor:
+        narrowness = 1 / _number(self.bandwidth)
+        return _exp2(d * -_held(LOG2E * narrowness, d), narrowness)
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        d = s.sqrt_()
+        k = self._of_distance(d)
+        return k, k * _reciprocal(d), -_held(1 / _number(self.bandwidth), s)
+
+    def scaled(self, factor: float) -> Kernel:
+        return Laplace(_divided(_number(self.bandwidth), factor, 1))
+
+
+@dataclass(frozen=True)
+class IMQ(Kernel):
+    """The inverse multiquadric k = c/(c + d²), c the `scale` in squared units of the data."""
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive_or_fitted("scale", self.scale)
+
+    def value(self, s: Tensor) -> Tensor:
+        return s.mul_(_held(1 / self.scale, s)).add_(1).reciprocal_()
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        k = self.value(s)
+        return k, k.square(), -_held(2 / self.scale, s)
+
+    def scaled(self, factor: float) -> Kernel:
+        return IMQ(_divided(self.scale / factor, factor, 1))
+
+
+@dataclass(frozen=True)
+class RationalQuadratic(Kernel):
+    """The rational quadratic kernel k = (1 + d²/2αl²)^−α."""
+
+    alpha: float = 1.0
+    length: float | Median = Median()
+
+    def __post_init__(self) -> None:
+        positive_or_fitted("alpha", self.alpha)
+        positive_or_fitted("length", self.length)
+
+    def value(self, s: Tensor) -> Tensor:
+        return self._base(s).pow_(-self.alpha)
+
+    def _base(self, s: Tensor) -> Tensor:
+        return s.mul_(_held(1 / (2 * self.alpha * _number(self.length) ** 2), s)).add_(1)
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        base = self._base(s)
+        k = base.pow(-self.alpha)
+        return k, k / base, -_held(1 / _number(self.length) ** 2, s)
+
+    def scaled(self, factor: float) -> Kernel:
+        return RationalQuadratic(self.alpha, _divided(_number(self.length), factor, 2))
+
+
+@dataclass(frozen=True)
+class Polynomial(Kernel):
+    """The polynomial kernel k = (γ x·y + c)^degree; γ = 1/d where `gamma` is None (the KID's: degree 3, c = 1)."""
+
+    form: ClassVar[Form] = Product
+    degree: int = 3
+    gamma: float | None = None
+    offset: float = 1.0
+
+    def __post_init__(self) -> None:
+        whole("degree", self.degree)
+        if self.gamma is not None:
+            positive("gamma", self.gamma)
+        at_least("offset", self.offset, 0)
+
+    def fit(self, pooled: Tensor) -> tuple[dict[str, float], str | None]:
+        return ({"gamma": 1.0 / pooled.shape[1]} if self.gamma is None else {}), None
+
+    def value(self, s: Tensor) -> Tensor:
+        return s.mul_(_number(self.gamma)).add_(self.offset).pow_(self.degree)
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        base = s.mul_(_number(self.gamma)).add_(self.offset)
+        return base.pow(self.degree), base.pow(self.degree - 1), self.degree * _number(self.gamma)
+
+
+@dataclass(frozen=True)
+class NegativeDistance(Kernel):
+    """The energy distance's k = −d^β, 0 < β < 2: conditionally positive definite, which is all that differences need."""
+
+    singular: ClassVar[bool] = True
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("exponent", self.exponent, 0, 2)
+
+    @property
+    def straight(self) -> bool:  # type: ignore[override]
+        return self.exponent == 1
+
+    def value(self, s: Tensor) -> Tensor:
+        return (s.sqrt_() if self.exponent == 1 else s.pow_(self.exponent / 2)).neg_()
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        if self.exponent == 1:
+            slope = s.clamp(min=NEAR).rsqrt_().neg_()
+            return s.mul_(slope), slope, 1.0
+        d = s.sqrt_()
+        power = d.pow(self.exponent)
+        return power.neg(), power.mul(_reciprocal(d).square_()), -self.exponent
+
+
+def _number(value: float | Median | None) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"{value!r} depends on the data: fit the kernel first.")
+    return value
+
+
+def positive_or_fitted(name: str, value: float | Median) -> None:
+    if not isinstance(value, Median):
+        positive(name, value)
+
+
+def _divided(length: float, factor: float, power: int) -> float:
+    """A length over the scale of the data, kept where its `power` is representable."""
+    least = math.pow(LEAST, 1 / power)
+    return min(max(length / factor, least), 1 / least)
+
+
+def _held(coefficient: float, s: Tensor) -> float:
+    """A coefficient as large as the dtype admits: at that size its kernel is constant or a spike either way."""
+    return min(coefficient, torch.finfo(s.dtype).max)
+
+
+def _exp2(exponent: Tensor, narrowness: float) -> Tensor:
+    """2^exponent, in place; what lies below the floor is zero where a steep slope would show it."""
+    k = exponent.clamp_(min=FLOOR).exp2_()
+    return k.masked_fill_(k <= 2.0**FLOOR, 0.0) if narrowness > STEEP else k
+
+
+def _reciprocal(d: Tensor) -> Tensor:
+    """1/d, bounded near zero: there the gradient is x − y over a constant, zero at coincident points."""
+    return d.clamp(min=NEAR**0.5).reciprocal_()

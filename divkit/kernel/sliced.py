@@ -1,0 +1,131 @@
+"""Sliced energy distance: the average over directions of what sorting yields in one dimension."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from divkit import pairs
+from divkit.checks import whole
+from divkit.divergence import Divergence
+from divkit.kernel.kernels import NegativeDistance
+from divkit.kernel.mmd import require_two
+from divkit.kernel.second import second_order
+from divkit.measure import Measure
+from divkit.results import Bias, Solution, Terms
+from divkit.sorting import directions
+
+__all__ = ["SlicedEnergy", "slicing"]
+
+CHUNK = 1 << 21  # projected numbers held at once
+
+
+def slicing(d: int) -> float:
+    r"""The constant :math:`c_d = \sqrt\pi\,\Gamma((d+1)/2)/\Gamma(d/2)` with :math:`|x| = c_d\, E_\theta |\theta \cdot x|`.
+
+    So the energy distance in d dimensions is exactly c_d times the sliced one over all directions.
+
+    Examples
+    --------
+    >>> from divkit.kernel import slicing
+    >>> round(slicing(2), 6)
+    1.570796
+    """
+    whole("d", d)
+    return math.sqrt(math.pi) * math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
+
+
+@dataclass(frozen=True)
+class SlicedEnergy(Divergence):
+    r"""The sliced energy distance :math:`E_\theta\, \mathcal E(\theta \cdot x, \theta \cdot y)`, θ uniform on the sphere.
+
+    In O((n + m) log(n + m)) for each direction, with exact constant: the energy distance is `slicing(d)` times this, an
+    estimate of it being in `notes["energy"]`. The standard error holds the projections' noise, which `notes` has apart; in one
+    dimension there is none and it is `Energy`. Units of the data. Source: Hertrich, Wald, Altekrüger and Hagemann (2024).
+
+    Parameters
+    ----------
+    projections : int
+        Orthogonal within groups of d.
+    seed : int
+    unbiased : bool
+        Of the samples' pairs i ≠ j only, as in `Energy`.
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> dk.get("sliced-energy", unbiased=False).estimate([0.0, 0.0], [1.0, 1.0]).value
+    2.0
+    """
+
+    quadratic: ClassVar[bool] = False
+    projections: int = 100
+    seed: int = 0
+    unbiased: bool = True
+
+    def __post_init__(self) -> None:
+        whole("projections", self.projections)
+        whole("seed", self.seed, 0)
+
+    @property
+    def name(self) -> str:
+        return "sliced-energy"
+
+    @property
+    def bias(self) -> Bias:
+        return Bias.NONE if self.unbiased else Bias.ABOVE
+
+    def require(self, x: Measure, y: Measure) -> None:
+        super().require(x, y)
+        if self.unbiased:
+            require_two(x, y, self.name)
+
+    def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
+        return self._drawn(x, 0)
+
+    def advance(self, x: Measure, y: Measure, solution: Solution | None) -> Solution:
+        """Draw fresh directions each step, so that training sees all of them."""
+        return self._drawn(x, 0 if solution is None else solution.steps + 1)
+
+    def _drawn(self, x: Measure, step: int) -> Solution:
+        d = x.flat.shape[1]
+        fresh = directions(self.projections if d > 1 else 1, d, self.seed + step, x.flat)
+        return Solution(state={"directions": fresh}, steps=step)
+
+    def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        theta, frame = solution.state["directions"], pairs.frame(x, y)
+        values, alphas, betas = zip(*self._slices(x, y, frame, theta))
+        each = torch.cat(values)
+        alpha, beta = sum(alphas) / len(theta), sum(betas) / len(theta)
+        d = theta.shape[1]
+        with torch.no_grad():
+            noise = frame.scale * float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
+            kernel = NegativeDistance()
+            second = frame.scale / slicing(d) * second_order(kernel, x, y, frame.x, frame.y)
+        notes = {
+            "projections": len(theta),
+            "stderr_of_projections": noise,
+            "energy": slicing(d) * frame.scale * float(each.mean()),
+        }
+        return Terms(
+            frame.scale * (2 * alpha - x.mean(alpha)),
+            frame.scale * (2 * beta - y.mean(beta)),
+            noise=noise,
+            second_order=second,
+            notes=notes,
+        )
+
+    def _slices(self, x: Measure, y: Measure, frame: pairs.Frame, theta: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """For chunks of directions, in the frame: values (L,), and α (n,), β (m,) summed over them."""
+        w, v = x.weights.double(), y.weights.double()
+        within = [1 - weights.square().sum() if self.unbiased else 1.0 for weights in (w, v)]
+        for part in theta.tensor_split(1 + len(theta) * (x.n + y.n) // CHUNK):
+            sums = pairs.absolute_sums(part @ frame.x.T, part @ frame.y.T, w, v)
+            alpha = sums.across_x - sums.own_x / within[0]
+            beta = sums.across_y - sums.own_y / within[1]
+            yield alpha @ w + beta @ v, alpha.sum(0), beta.sum(0)
