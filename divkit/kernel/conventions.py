@@ -1,0 +1,128 @@
+"""Other packages' numbers for kernel distances: which statistic each is, and its factor and root against ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from divkit import registry
+from divkit.checks import whole
+from divkit.divergence import Divergence
+
+__all__ = ["TABLE", "Convention", "convert", "restore"]
+
+Factor = Callable[[int, int], float]
+
+
+def _one(n: int, m: int) -> float:
+    return 1.0
+
+
+def _half(n: int, m: int) -> float:
+    return 0.5
+
+
+def _thousand(n: int, m: int) -> float:
+    return 1000.0
+
+
+def _harmonic(n: int, m: int) -> float:
+    return n * m / (n + m)
+
+
+def _half_harmonic(n: int, m: int) -> float:
+    return n * m / (n + m) / 2
+
+
+@dataclass(frozen=True)
+class Convention:
+    """Another package's number as (factor(n, m) · ours)^(1/root), ours being the statistic `name` with `fields`."""
+
+    call: str  # as its user writes it
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=lambda: {"unbiased": False})
+    factor: Factor = _one
+    root: float = 1.0
+
+    def divergence(self, **fields: Any) -> Divergence:
+        """The divergence whose value is meant, further fields set by keyword."""
+        return registry.get(self.name, **{**self.fields, **fields})
+
+
+UNBIASED = {"unbiased": True}
+
+TABLE: Mapping[str, Convention] = {
+    "scipy": Convention("scipy.stats.energy_distance(x, y)", "energy", root=2.0),
+    "dcor": Convention("dcor.energy_distance(x, y)", "energy"),
+    "dcor-u": Convention('dcor.energy_distance(x, y, estimation_stat="u_statistic")', "energy", UNBIASED),
+    "dcor-test": Convention("dcor.homogeneity.energy_test_statistic(x, y)", "energy", factor=_harmonic),
+    "r-energy": Convention("energy::eqdist.e, energy::edist", "energy", factor=_harmonic),
+    "r-disco": Convention("energy::disco.between", "energy", factor=_half_harmonic),
+    "r-cramer": Convention("cramer::cramer.test", "energy", factor=_half_harmonic),
+    "pted": Convention("pted.pted(x, y, return_all=True)[0]", "energy", UNBIASED, factor=_harmonic),
+    "geomloss-energy": Convention('geomloss.SamplesLoss("energy")(x, y)', "energy", factor=_half),
+    "geomloss-gaussian": Convention('geomloss.SamplesLoss("gaussian", blur=bandwidth)(x, y)', "mmd", factor=_half),
+    "geomloss-laplacian": Convention('geomloss.SamplesLoss("laplacian", blur=bandwidth)(x, y)', "mmd-laplace", factor=_half),
+    "kid": Convention("Bińkowski et al. (2018), one subset", "kid", UNBIASED),
+    "kid-1000": Convention("the same times 10³, as in tables", "kid", UNBIASED, factor=_thousand),
+    "cmmd": Convention("Jayasumana et al. (2024)", "mmd", {"unbiased": False, "bandwidth": 10.0}, factor=_thousand),
+    "mmd": Convention("MMD without square, biased", "mmd", root=2.0),
+}
+
+
+def convert(to: str, value: float, n: int, m: int) -> float:
+    """Another package's number, from ours for samples of n and m rows.
+
+    Parameters
+    ----------
+    to : str
+        A key of `TABLE`.
+    value : float
+        That of ``TABLE[to].divergence()``. Below zero, a root is zero.
+    n, m : int
+
+    Raises
+    ------
+    ValueError
+        For an unknown key.
+
+    Examples
+    --------
+    >>> from divkit.kernel.conventions import TABLE, convert
+    >>> x, y = [0.0, 1.0], [2.0, 3.0, 4.0]
+    >>> round(convert("scipy", TABLE["scipy"].divergence().estimate(x, y).value, 2, 3), 6)
+    1.900292
+    """
+    found = _found(to, n, m)
+    scaled = found.factor(n, m) * value
+    return scaled if found.root == 1 else max(scaled, 0.0) ** (1 / found.root)
+
+
+def restore(source: str, value: float, n: int, m: int) -> float:
+    """Our number from another package's.
+
+    Raises
+    ------
+    ValueError
+        For an unknown key, and for a negative number where theirs is a root.
+
+    Examples
+    --------
+    >>> from divkit.kernel.conventions import restore
+    >>> restore("geomloss-energy", 0.5, 10, 20)
+    1.0
+    """
+    found = _found(source, n, m)
+    if found.root != 1 and not (value >= 0 and math.isfinite(value)):
+        raise ValueError(f"{found.call} is a root and cannot be {value:g}.")
+    return value**found.root / found.factor(n, m)
+
+
+def _found(key: str, n: int, m: int) -> Convention:
+    if key not in TABLE:
+        raise ValueError(f"unknown convention {key!r}; known are {', '.join(TABLE)}.")
+    whole("n", n)
+    whole("m", m)
+    return TABLE[key]
