@@ -70,7 +70,8 @@ class BlockMMD(Divergence):
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         if start is not None:
             return start
-        return MMD(self.kernel).solve(*(Measure(thinned(m.flat, FITTED)) for m in (x, y)))
+        p, q = (Measure(thinned(m.flat, FITTED)) for m in (x, y))
+        return MMD(self.kernel).solve(p, q)
 
     def _pairs(self, x: Measure, y: Measure) -> Iterator[tuple[Measure, Measure]]:
         count = max(1, min(x.n, y.n) // self.block)

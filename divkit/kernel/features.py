@@ -80,8 +80,8 @@ class FourierMMD(Divergence):
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         if start is not None:
             return start
-        some = (Measure(thinned(m.flat[m.weights > 0], FITTED)) for m in (x, y))
-        found = MMD(self.kernel).solve(*some).state
+        p, q = (Measure(thinned(m.flat[m.weights > 0], FITTED)) for m in (x, y))
+        found = MMD(self.kernel).solve(p, q).state
         d = x.flat.shape[1]
         generator = torch.Generator(device="cpu").manual_seed(self.seed)
         omega = torch.randn(d, self.frequencies, generator=generator, dtype=torch.float64, device="cpu")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ def second_of_sums(x: Measure, y: Measure, cross: pairs.Sums, own_x: pairs.Sums,
         + 2 * _own_centred_squares(y, own_y.rows, own_y.squares)
         + 4 * _centred_squares(x, y, cross.rows, cross.columns, cross.squares)
     )
-    return max(float(variance), 0.0) ** 0.5
+    return math.sqrt(max(float(variance), 0.0))
 
 
 def second_order(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor) -> float:
@@ -34,7 +36,7 @@ def second_order(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor) -> f
         + 2 * b**2 * float(_own_centred_squares(q, own_y.rows, own_y.squares))
         + 4 * a * b * float(_centred_squares(p, q, cross.rows, cross.columns, cross.squares))
     )
-    return max(variance, 0.0) ** 0.5
+    return math.sqrt(max(variance, 0.0))
 
 
 def payload(measure: Measure) -> Tensor:  # (n, 1), or (n, 2) with the squares that weighted second-order terms need
