@@ -97,7 +97,7 @@ def convert(to: str, value: float, n: int, m: int) -> float:
     """
     found = _found(to, n, m)
     scaled = found.factor(n, m) * value
-    return scaled if found.root == 1 else max(scaled, 0.0) ** (1 / found.root)
+    return scaled if found.root == 1 else math.pow(max(scaled, 0.0), 1 / found.root)
 
 
 def restore(source: str, value: float, n: int, m: int) -> float:
@@ -117,7 +117,7 @@ def restore(source: str, value: float, n: int, m: int) -> float:
     found = _found(source, n, m)
     if found.root != 1 and not (value >= 0 and math.isfinite(value)):
         raise ValueError(f"{found.call} is a root and cannot be {value:g}.")
-    return value**found.root / found.factor(n, m)
+    return math.pow(value, found.root) / found.factor(n, m)
 
 
 def _found(key: str, n: int, m: int) -> Convention:
