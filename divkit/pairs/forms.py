@@ -27,6 +27,11 @@ class Form(ABC):
         With `same`, x and y are the same rows and the diagonal may be anything finite and positive.
         """
 
+    def measured(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, float]:
+        """Evaluate `tile`, and a lower bound of it."""
+        s = self.tile(x, y, same=same)
+        return s, float(s.min())
+
     @abstractmethod
     def diagonal(self, x: Tensor) -> Tensor:
         """Evaluate s(xᵢ, xᵢ): (n, d) -> (n,)."""
@@ -64,9 +69,16 @@ class _SquaredDistance(Form):
     vanishes = True
 
     def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
-        if x.shape[1] <= DIRECT:
-            s = _differences(x, y)
-            return s.fill_diagonal_(1.0) if same else s
+        if x.shape[1] > DIRECT:
+            return self._product(x, y, same=same)[0]
+        s = _differences(x, y)
+        return s.fill_diagonal_(1.0) if same else s
+
+    def measured(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, float]:
+        return self._product(x, y, same=same) if x.shape[1] > DIRECT else super().measured(x, y, same=same)
+
+    def _product(self, x: Tensor, y: Tensor, *, same: bool) -> tuple[Tensor, float]:
+        """Distances by one matrix product, and a lower bound of them."""
         xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
         left, right = torch.cat([x * -2, xx, torch.ones_like(xx)], 1), torch.cat([y, torch.ones_like(yy), yy], 1)
         s = left @ right.T
@@ -75,13 +87,16 @@ class _SquaredDistance(Form):
         close = largest * torch.finfo(s.dtype).eps ** 0.5
         if same:
             s.fill_diagonal_(largest or 1.0)
-        if float(s.min()) < close:
+        least = float(s.min())
+        if least < close:
             i, j = (s < close).nonzero(as_tuple=True)
             if len(i) > FEW * s.numel():
-                return _differences(x, y)
+                s = _differences(x, y)
+                return s.fill_diagonal_(largest or 1.0) if same else s, 0.0
             for p, q in zip(i.tensor_split(1 + len(i) // GATHERED), j.tensor_split(1 + len(i) // GATHERED)):
                 s[p, q] = (x[p] - y[q]).square_().sum(1)
-        return s
+            least = float(s.min())
+        return s, least
 
     def diagonal(self, x: Tensor) -> Tensor:
         return torch.zeros(len(x), dtype=x.dtype, device=x.device)
@@ -150,9 +165,13 @@ class PairFunction(ABC):
 
         Of a singular slope the pairs within rounding of each other come apart; coincident ones pull nowhere.
         """
-        s = self.form.tile(x, y, same=same)
-        tiny = torch.finfo(s.dtype).eps
-        near = s < tiny if self.singular and float(s.min()) < tiny else None
+        near = None
+        if self.singular:
+            s, least = self.form.measured(x, y, same=same)
+            tiny = torch.finfo(s.dtype).eps
+            near = s < tiny if least < tiny else None
+        else:
+            s = self.form.tile(x, y, same=same)
         if near is None:
             value, slope, factor = self.value_and_slope(s)
             steep = None
