@@ -22,7 +22,6 @@ __all__ = [
     "NegativeDistance",
     "Polynomial",
     "RationalQuadratic",
-    "positive_or_fitted",
 ]
 
 LOG2E = math.log2(math.e)
@@ -101,7 +100,7 @@ class Gaussian(Kernel):
     bandwidth: float | Median = Median()
 
     def __post_init__(self) -> None:
-        positive_or_fitted("bandwidth", self.bandwidth)
+        _positive("bandwidth", self.bandwidth)
 
     def value(self, s: Tensor) -> Tensor:
         narrowness = 1 / _number(self.bandwidth) ** 2
@@ -123,7 +122,7 @@ class Laplace(Kernel):
     bandwidth: float | Median = Median()
 
     def __post_init__(self) -> None:
-        positive_or_fitted("bandwidth", self.bandwidth)
+        _positive("bandwidth", self.bandwidth)
 
     def value(self, s: Tensor) -> Tensor:
         return self._of_distance(s.sqrt_())
@@ -148,7 +147,7 @@ class IMQ(Kernel):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        positive_or_fitted("scale", self.scale)
+        _positive("scale", self.scale)
 
     def value(self, s: Tensor) -> Tensor:
         return s.mul_(_held(1 / self.scale, s)).add_(1).reciprocal_()
@@ -169,8 +168,8 @@ class RationalQuadratic(Kernel):
     length: float | Median = Median()
 
     def __post_init__(self) -> None:
-        positive_or_fitted("alpha", self.alpha)
-        positive_or_fitted("length", self.length)
+        _positive("alpha", self.alpha)
+        _positive("length", self.length)
 
     def value(self, s: Tensor) -> Tensor:
         return self._base(s).pow_(-self.alpha)
@@ -245,7 +244,7 @@ def _number(value: float | Median | None) -> float:
     return value
 
 
-def positive_or_fitted(name: str, value: float | Median) -> None:
+def _positive(name: str, value: float | Median) -> None:
     if not isinstance(value, Median):
         positive(name, value)
 
