@@ -39,7 +39,8 @@ def second_order(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor) -> f
     return math.sqrt(max(variance, 0.0))
 
 
-def payload(measure: Measure) -> Tensor:  # (n, 1), or (n, 2) with the squares that weighted second-order terms need
+def payload(measure: Measure) -> Tensor:
+    """Weights (n, 1), or (n, 2) with the squares that weighted second-order terms need."""
     w = measure.weights
     return w[:, None] if measure.uniform else torch.stack([w, w.square()], 1)
 
