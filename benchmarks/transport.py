@@ -155,12 +155,12 @@ def draw(rows: list[dict[str, object]], path: Path) -> None:
     for ax, d in zip(axes, DIMENSIONS):
         for name in dict.fromkeys(str(r["name"]) for r in rows if r["task"] == "exact w2"):
             some = sorted(
-                (int(r["n"]), float(r["seconds"])) for r in rows if (r["task"], r["name"], r["d"]) == ("exact w2", name, d)
+                (int(r["n"]), float(r["processor"])) for r in rows if (r["task"], r["name"], r["d"]) == ("exact w2", name, d)
             )
             ax.loglog(*zip(*some), "o-", label=name, linewidth=2.4 if name == "divkit" else 1.2, markersize=4)
         ax.set(title=f"d = {d}", xlabel="samples on each side")
         ax.grid(alpha=0.3)
-    axes[0].set_ylabel("seconds, two cores")
+    axes[0].set_ylabel("processor seconds, all threads")
     axes[0].legend(frameon=False)
     figure.savefig(path)
     plt.close(figure)
@@ -179,10 +179,10 @@ def main() -> None:
     if options.draw:
         found = [
             row
-            for part in ("exact", "large")
-            for row in json.loads((options.out / f"transport-{part}.json").read_text())["rows"]
+            for path in sorted(options.out.glob("transport-*.json"))
+            for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
         ]
-        draw(found, options.out / "transport.svg")
+        draw(found, options.out / "transport.png")
         return
     torch.set_num_threads(options.threads)
     print(environment())
