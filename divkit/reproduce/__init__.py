@@ -13,6 +13,7 @@ from types import MappingProxyType
 from divkit.reproduce.bernoulli_bias import BERNOULLI_BIAS
 from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
 from divkit.reproduce.categorical_bias import CATEGORICAL_BIAS
+from divkit.reproduce.critic_surface import CRITIC_SURFACE
 from divkit.reproduce.eight_schools import EIGHT_SCHOOLS
 from divkit.reproduce.estimators import ESTIMATORS
 from divkit.reproduce.fgan_gauss import FGAN_GAUSS
@@ -59,6 +60,7 @@ _CASES = (  # in the order of the report: exact ones first
     EIGHT_SCHOOLS,
     *TOYS,
     WAE_ANY,
+    CRITIC_SURFACE,
 )
 
 CASES: Mapping[str, Case] = MappingProxyType({case.name: case for case in _CASES})

@@ -22,7 +22,7 @@ def failed(name: str, seed: int) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("name", ["bernoulli-bias", "categorical-bias", "parallel-lines", "lipschitz"])
+@pytest.mark.parametrize("name", ["bernoulli-bias", "categorical-bias", "parallel-lines", "lipschitz", "critic-surface"])
 def test_every_row_holds(name: str, seed: int) -> None:
     assert failed(name, seed) == []
 
