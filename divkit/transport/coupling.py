@@ -8,11 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from divkit.pairs import PairFunction, alternate, reflect, softmin, sums
+from divkit.pairs import PairFunction, Support, alternate, reflect, softmin, sums, support
 
 __all__ = ["Cloud", "Coupling"]
 
 COARSE = 250, 1000  # points of a coarse cloud: a quarter of all, but within these
+
+LOCAL = 4, 4_000_000  # dimensions at most and pairs at least, for sweeps over near pairs only
 
 
 class Cloud(NamedTuple):
@@ -24,6 +26,9 @@ class Cloud(NamedTuple):
     @property
     def weights(self) -> Tensor:
         return self.log_weights.exp()
+
+    def take(self, order: Tensor) -> Cloud:
+        return Cloud(self.points[order], self.log_weights[order])
 
     def double(self) -> Cloud:
         return self._replace(points=self.points.double())
@@ -51,6 +56,26 @@ class Coupling(NamedTuple):
     y: Cloud
     epsilon: float
     rho: float = math.inf
+    within: Support | None = None  # the pairs that sweeps take: all, or those that count
+
+    @property
+    def share(self) -> float:
+        """Of all pairs, what a sweep takes."""
+        return self.within.share if self.within else 1.0
+
+    @property
+    def local(self) -> bool:
+        """Whether nearness can be worth its bookkeeping."""
+        n, d = self.x.points.shape
+        return d <= LOCAL[0] and n * len(self.y.points) >= LOCAL[1]
+
+    def everywhere(self) -> Coupling:
+        return self._replace(within=None)
+
+    def restricted(self, f: Tensor, g: Tensor, least: float, *, half: bool = False) -> Coupling:
+        """Sweeps over the pairs that count at these potentials, or over all where most do."""
+        found = support(self.cost, self.x.points, self.y.points, f, g, self.epsilon, least=least, half=half)
+        return self._replace(within=found) if found.share < (0.2 if half else 0.4) else self.everywhere()
 
     @property
     def damping(self) -> float:
@@ -67,11 +92,11 @@ class Coupling(NamedTuple):
     def sweep(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         """The next f, and the g that belongs to the given one, of which `g` is a guess."""
         x, y = self.x, self.y
-        return alternate(self.cost, x.points, y.points, x.weights, y.weights, f, g, self.epsilon, self.damping)
+        return alternate(self.cost, x.points, y.points, x.weights, y.weights, f, g, self.epsilon, self.damping, self.within)
 
     def reflection(self, p: Tensor) -> Tensor:
         """The next p where x and y are one."""
-        return reflect(self.cost, self.x.points, self.x.weights, p, self.epsilon, self.damping)
+        return reflect(self.cost, self.x.points, self.x.weights, p, self.epsilon, self.damping, self.within)
 
     def extend(self, x: Tensor, g: Tensor, guess: Tensor | None = None) -> Tensor:
         """The first potential at any points, as a function of the second one; differentiable in x."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from divkit.pairs import compact
 from divkit.transport.coupling import Cloud, Coupling
 from divkit.transport.newton import Point, newton
 
@@ -18,6 +19,7 @@ DEPTH = 8  # of Anderson mixing: over-relaxation needed up to six times as many 
 PATIENCE = 12  # sweeps after which a slow problem is tried by Newton's method
 TRACKED = 64  # times ε: below it annealing follows the solution, since a sharp plan is hard to find from afar
 AVERAGED = 0.1  # of an exponent's rounding is what a row's sum of many has
+LEAST = 0.1  # times the tolerance: what a sweep over near pairs may leave out of the plan
 NEAR = 0.4  # the error up to which coarse potentials, extended to all points, are a start
 ENOUGH = 200  # passes over coarse clouds
 RELAXED = 2 / 3  # of a self update: the residual then shrinks threefold whatever the spectrum, which lies in [0, 1]
@@ -50,26 +52,53 @@ def matching(x: Cloud, y: Cloud) -> Tensor | None:  # -> (m,) rows of x
 def solve_pair(problem: Coupling, tol: float, sweeps: int, start: tuple[Tensor, Tensor] | None = None) -> Potentials:
     """Solve until the plan's first marginal is right to `tol`; the second always is.
 
-    Sweeps with Anderson mixing; where they are slow and the plan is sparse, Newton's method.
+    Sweeps with Anderson mixing; where they are slow and the plan is sparse, Newton's method. In low dimension sweeps take only
+    the pairs that count, y in clusters; the error is measured on all.
     """
-    f, g, spent = (*start, 0) if start is not None else _anneal(problem, sweeps)
+    if not problem.local:
+        return _solve_pair(problem, tol, sweeps, start)
+    order = compact(problem.y.points, len(problem.x.points))
+    ordered = problem._replace(y=problem.y.take(order))
+    found = _solve_pair(ordered, tol, sweeps, None if start is None else (start[0], start[1][order]))
+    return found._replace(g=torch.empty_like(found.g).index_copy_(0, order, found.g))
+
+
+def _solve_pair(problem: Coupling, tol: float, sweeps: int, start: tuple[Tensor, Tensor] | None) -> Potentials:
+    f, g, spent = (*start, 0.0) if start is not None else _anneal(problem, sweeps)
     mixing, errors = _Anderson(problem.x.weights.sqrt()), list[float]()
-    tried, floor = False, rounding(problem)
+    tried, goal = False, max(tol, rounding(problem))
     while True:
         point = Point.at(problem, f, g, spent)
+        if point.error <= goal and problem.within:
+            problem = problem.everywhere()  # what is reported is measured on all pairs
+            point = Point.at(problem, point.f, point.g, point.passes)
         if not tried and _slow(errors, point.error, tol) and problem.rho == math.inf:
-            point, tried = newton(problem, point, tol, sweeps), True
+            point, tried = newton(problem.everywhere(), point, tol, sweeps), True
             mixing = _Anderson(problem.x.weights.sqrt())
         f, g, error, spent = point.f, point.g, point.error, point.passes
         errors.append(error)
-        if error <= max(tol, floor) or not math.isfinite(error) or spent >= sweeps:
-            return Potentials(f, g, point.image, error, spent)
+        if error <= goal or not math.isfinite(error) or spent >= sweeps:
+            if problem.within:
+                point = Point.at(problem.everywhere(), f, g, spent)
+            return Potentials(f, point.g, point.image, point.error, math.ceil(point.passes))
         f = mixing.step(f, point.image, error)
+        if problem.local and not problem.within:
+            problem, spent = problem.restricted(point.image, g, LEAST * tol), spent + 1
 
 
 def solve_self(problem: Coupling, tol: float, sweeps: int, start: Tensor | None = None) -> Potentials:
     """Solve OT_ε(x, x), whose two potentials are one, by averaged updates."""
-    p, spent = start, 0
+    if not problem.local:
+        return _solve_self(problem, tol, sweeps, start)
+    order = compact(problem.x.points, len(problem.x.points))
+    cloud = problem.x.take(order)
+    found = _solve_self(problem._replace(x=cloud, y=cloud), tol, sweeps, None if start is None else start[order])
+    back = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=order.device))
+    return found._replace(f=found.f[back], g=found.g[back], image=found.image[back])
+
+
+def _solve_self(problem: Coupling, tol: float, sweeps: int, start: Tensor | None) -> Potentials:
+    p, spent = start, 0.0
     if p is None:
         coarse = problem.coarse
         p = coarse.zero()[0]
@@ -79,13 +108,18 @@ def solve_self(problem: Coupling, tol: float, sweeps: int, start: Tensor | None 
             spent = len(_levels(coarse))
         else:
             p = coarse.extend(problem.x.points, p)
-    mixing, floor = _Anderson(problem.x.weights.sqrt()), rounding(problem)
+    mixing, goal = _Anderson(problem.x.weights.sqrt()), max(tol, rounding(problem))
     while True:
-        image, spent = problem.reflection(p), spent + 1
+        image, spent = problem.reflection(p), spent + problem.share
         error = problem.error(p, image)
-        if error <= max(tol, floor) or not math.isfinite(error) or spent >= sweeps:
-            return Potentials(p, p, image, error, spent)
+        if problem.within and (error <= goal or not math.isfinite(error) or spent >= sweeps):
+            problem = problem.everywhere()
+            continue
+        if error <= goal or not math.isfinite(error) or spent >= sweeps:
+            return Potentials(p, p, image, error, math.ceil(spent))
         p = mixing.step(p, p + RELAXED * (image - p), error)
+        if problem.local and not problem.within:
+            problem, spent = problem.restricted(image, image, LEAST * tol, half=True), spent + 1
 
 
 class _Anderson:
@@ -117,7 +151,7 @@ class _Anderson:
         return mixed if bool(mixed.isfinite().all()) else image
 
 
-def _anneal(problem: Coupling, passes: int) -> tuple[Tensor, Tensor, int]:
+def _anneal(problem: Coupling, passes: float) -> tuple[Tensor, Tensor, float]:
     """Potentials from large ε to small, on coarse clouds as long as they extend; and the passes spent over all points."""
     coarse = problem.coarse
     levels = _levels(coarse)
@@ -125,7 +159,7 @@ def _anneal(problem: Coupling, passes: int) -> tuple[Tensor, Tensor, int]:
         *_, last = _followed(levels, Point.at(levels[0], *coarse.zero(), 0), passes)
         return last.image, last.g, last.passes
     states = [point[:2] for point in _followed(levels, Point.at(levels[0], *coarse.zero(), 0), ENOUGH)]
-    spent = 0
+    spent = 0.0
     for k in range(len(levels) - 1, -1, -2):
         found = solve_pair(levels[k], 0.02, ENOUGH, start=states[k])
         f = levels[k].extend(problem.x.points, found.g)
@@ -139,7 +173,7 @@ def _anneal(problem: Coupling, passes: int) -> tuple[Tensor, Tensor, int]:
     return f, g, spent
 
 
-def _followed(levels: list[Coupling], point: Point, passes: int) -> Iterator[Point]:
+def _followed(levels: list[Coupling], point: Point, passes: float) -> Iterator[Point]:
     """The solution as ε falls, roughly: two sweeps a level, and Newton's steps where the plan gets sharp."""
     for level in levels:
         point = Point.at(level, point.image, point.g, point.passes)
