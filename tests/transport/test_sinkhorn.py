@@ -10,6 +10,7 @@ from torch.distributions import MultivariateNormal, Normal
 from traits import samples
 
 import divkit as dk
+from divkit import pairs
 from divkit.transport import EntropicOT, Relative, Sinkhorn
 
 
@@ -89,10 +90,66 @@ def test_a_warm_start_saves_sweeps_on_new_points() -> None:
 
 def test_offset_clouds_in_float32() -> None:
     """GeomLoss is 35 % off for clouds shifted by 1 000."""
-    x, y = (s.float() for s in samples(200, 200))
-    near = dk.get("sinkhorn", epsilon=0.1).estimate(x, y).value
-    far = dk.get("sinkhorn", epsilon=0.1).estimate(x + 1000, y + 1000).value
-    assert far == pytest.approx(near, rel=5e-3)
+    x, y = (1000 + s.float() for s in samples(200, 200))  # rounded as clouds there are
+    near = dk.get("sinkhorn", epsilon=0.1).estimate(x - 1000, y - 1000).value
+    far = dk.get("sinkhorn", epsilon=0.1).estimate(x, y).value
+    assert far == pytest.approx(near, rel=1e-4)
+
+
+@pytest.mark.parametrize("d", [2, 10])
+@pytest.mark.parametrize("name", ["entropic-ot", "sinkhorn"])
+def test_an_epsilon_of_a_thousandth_of_the_mean_cost_is_solved(name: str, d: int) -> None:
+    """Plain sweeps take hundreds; the work is counted in passes over all pairs."""
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.rand(400, d, generator=g), 0.9 * torch.rand(400, d, generator=g) + 0.15
+    e = dk.get(name, epsilon=Relative(1e-3), tol=1e-4).estimate(x, y)
+    assert e.converged
+    assert e.solution.error <= 1e-4
+    assert e.solution.steps < 150
+
+
+def test_newton_agrees_with_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = samples(80, 70, 2)
+    fast = EntropicOT(Relative(5e-3), tol=1e-6).estimate(x, y)
+    monkeypatch.setattr("divkit.transport.newton.DENSE", 0)
+    slow = EntropicOT(Relative(5e-3), tol=1e-6).estimate(x, y)
+    assert fast.converged
+    assert slow.converged
+    assert fast.value == pytest.approx(slow.value, rel=1e-8)
+    assert fast.solution.steps < slow.solution.steps
+
+
+def test_near_pairs_only_is_the_same_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = (s.float() for s in samples(700, 650, 2))
+    with pairs.block_size(128):
+        every = Sinkhorn(0.02, tol=1e-5).estimate(x, y)
+        monkeypatch.setattr("divkit.transport.coupling.LOCAL", (4, 0))
+        near = Sinkhorn(0.02, tol=1e-5).estimate(x, y)
+    assert near.converged
+    assert near.solution.steps < every.solution.steps
+    assert near.value == pytest.approx(every.value, rel=1e-6)
+    rows, columns = marginals(x.double(), y.double(), near)
+    assert float((rows - 1 / 700).abs().sum()) <= 2e-5
+    assert float((columns - 1 / 650).abs().sum()) <= 2e-5
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-4])
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_the_bracket_holds_the_sample_problems_value(p: float, tol: float) -> None:
+    x, y = samples(60, 50)
+    truth = ot.solve((torch.cdist(x, y) ** p).numpy(), reg=0.1, reg_type="KL", max_iter=50_000, tol=1e-12).value
+    solution = EntropicOT(0.1, p, tol=tol).estimate(x, y).solution
+    assert solution.lower <= truth * (1 + 1e-9)
+    assert solution.upper >= truth * (1 - 1e-9)
+    assert solution.upper - solution.lower < 10 * tol
+
+
+def test_masses_of_one_and_two_are_said() -> None:
+    """POT returns a number; here both are normalised, and that is noted, unless mass may be lost."""
+    x, y = samples(20, 30)
+    e = dk.estimate("sinkhorn", x, y, weights_y=torch.full((30,), 2 / 30))
+    assert e.value == pytest.approx(dk.estimate("sinkhorn", x, y).value, rel=1e-6)
+    assert "were normalised to one" in e.notes["mass"]
 
 
 def test_identical_points_and_wide_scales() -> None:
