@@ -128,7 +128,7 @@ def options(name: str) -> tuple[str, ...]:
     --------
     >>> from divkit import registry
     >>> registry.options("w2")
-    ('gap',)
+    ('gap', 'rounds')
     """
     _load()
     return tuple(_parameters(name))

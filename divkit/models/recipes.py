@@ -36,7 +36,7 @@ HIDDEN = (256, 256, 256)
 SMALL = (128, 128, 128)
 GAN_BETAS = (0.5, 0.9)
 VARIABLES, CATEGORIES = 20, 10  # of the discrete code
-WEIGHTS = {  # λ of WAE's penalty, found on digits: codes pass for the prior's without costing much reconstruction
+WEIGHTS = {  # λ of WAE's penalty: first guesses from the divergences' sizes, not tuned
     "mmd-imq": 10.0,
     "mmd": 100.0,
     "energy": 20.0,
@@ -83,7 +83,7 @@ def build(name: str, data: Data, divergence: Any = None, seed: int = 0) -> tuple
     >>> from divkit.models.data import load
     >>> model, training = build("wae", load("digits"), "sinkhorn")
     >>> type(model).__name__, model.criterion
-    ('WAE', Criterion(Sinkhorn(epsilon=Relative(fraction=0.01), p=2, tol=0.0001, reach=None)))
+    ('WAE', Criterion(Sinkhorn(epsilon=Relative(fraction=0.01), p=2.0, tol=0.001, sweeps=1000, reach=None)))
     """
     if name not in RECIPES:
         raise ValueError(f"unknown model {name!r}; known are {', '.join(RECIPES)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,8 @@ from divkit.models.networks import ConvCritic, ConvGenerator, Critic, decoder, e
 
 POINTS = Data("points", *(0.3 * torch.randn(n, 3, generator=torch.Generator().manual_seed(n)) + 1 for n in (256, 64)))
 
+WITH_SLOW_CRITICS = {"wgan": 60, "wgan-gp": 200}  # steps of the papers' own schedules: a generator that outruns them is lost
+
 
 def plain(x: Tensor, y: Tensor) -> Tensor:
     return ((x.mean(0) - y.mean(0)) ** 2).sum()
@@ -56,7 +59,10 @@ def _seeded() -> Any:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_model_improves_with_any_criterion(name: str, divergence: Any) -> None:
     model, training = build(name, POINTS, divergence)
-    history = fit(model, POINTS.train, Training(steps=40, batch=64, rate=1e-3, critic_batches=2), test=POINTS.test)
+    short = Training(steps=40, batch=64, rate=1e-3, critic_batches=2)
+    if divergence is None and name in WITH_SLOW_CRITICS:
+        short = replace(training, steps=WITH_SLOW_CRITICS[name], batch=64)
+    history = fit(model, POINTS.train, short, test=POINTS.test)
     assert history[-1]["objective"] < history[0]["objective"]
     assert model.sample(5).shape == (5, 3)
     assert bool(torch.isfinite(model.sample(5)).all())
