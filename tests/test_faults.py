@@ -166,7 +166,7 @@ def test_row_14_constant_data(name: str) -> None:
     assert abs(found) <= 1e-6
     assert bool(slope.isfinite().all())
     e = made(name).estimate(x, y)
-    assert e.stderr == pytest.approx(0.0, abs=1e-6) or name == "kl-knn"
+    assert e.stderr == pytest.approx(0.0, abs=1e-6) or name.endswith("-knn")  # ties are counted, not measured
     if name in ("mmd", "mmd-laplace"):
         assert e.notes["said"] == "all points coincide; the bandwidth was set to 1"
         mostly = torch.cat([x, x[:1] + torch.tensor([[0, 0, 0.5]])])

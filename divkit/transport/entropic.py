@@ -22,6 +22,8 @@ AVERAGED = 0.1  # of an exponent's rounding is what a row's sum of many has
 LEAST = 0.1  # times the tolerance: what a sweep over near pairs may leave out of the plan
 NEAR = 0.4  # the error up to which coarse potentials, extended to all points, are a start
 ENOUGH = 200  # passes over coarse clouds
+SETTLED = 0.1  # the error from which the pairs that count are known
+STRAY = 4.0  # times that error: sweeps over near pairs that leave so far are taken back
 RELAXED = 2 / 3  # of a self update: the residual then shrinks threefold whatever the spectrum, which lies in [0, 1]
 LOOSE = 0.05  # the error to which it is followed
 
@@ -66,9 +68,13 @@ def solve_pair(problem: Coupling, tol: float, sweeps: int, start: tuple[Tensor, 
 def _solve_pair(problem: Coupling, tol: float, sweeps: int, start: tuple[Tensor, Tensor] | None) -> Potentials:
     f, g, spent = (*start, 0.0) if start is not None else _anneal(problem, sweeps)
     mixing, errors = _Anderson(problem.x.weights.sqrt()), list[float]()
-    tried, goal = False, max(tol, rounding(problem))
+    tried, goal, near, anchor = False, max(tol, rounding(problem)), problem.local, (f, g, math.inf)
     while True:
         point = Point.at(problem, f, g, spent)
+        if problem.within and not point.error <= STRAY * anchor[2]:
+            (f, g, _), spent, problem, near = anchor, point.passes, problem.everywhere(), False
+            mixing = _Anderson(problem.x.weights.sqrt())
+            continue
         if point.error <= goal and problem.within:
             problem = problem.everywhere()  # what is reported is measured on all pairs
             point = Point.at(problem, point.f, point.g, point.passes)
@@ -81,9 +87,10 @@ def _solve_pair(problem: Coupling, tol: float, sweeps: int, start: tuple[Tensor,
             if problem.within:
                 point = Point.at(problem.everywhere(), f, g, spent)
             return Potentials(f, point.g, point.image, point.error, math.ceil(point.passes))
-        f = mixing.step(f, point.image, error)
-        if problem.local and not problem.within:
+        if near and not problem.within and error <= SETTLED:
+            anchor = f, g, error
             problem, spent = problem.restricted(point.image, g, LEAST * tol), spent + 1
+        f = mixing.step(f, point.image, error)
 
 
 def solve_self(problem: Coupling, tol: float, sweeps: int, start: Tensor | None = None) -> Potentials:
@@ -108,18 +115,22 @@ def _solve_self(problem: Coupling, tol: float, sweeps: int, start: Tensor | None
             spent = len(_levels(coarse))
         else:
             p = coarse.extend(problem.x.points, p)
-    mixing, goal = _Anderson(problem.x.weights.sqrt()), max(tol, rounding(problem))
+    mixing, goal, near, anchor = _Anderson(problem.x.weights.sqrt()), max(tol, rounding(problem)), problem.local, (p, math.inf)
     while True:
         image, spent = problem.reflection(p), spent + problem.share
         error = problem.error(p, image)
+        if problem.within and not error <= STRAY * anchor[1]:
+            p, problem, near, mixing = anchor[0], problem.everywhere(), False, _Anderson(problem.x.weights.sqrt())
+            continue
         if problem.within and (error <= goal or not math.isfinite(error) or spent >= sweeps):
             problem = problem.everywhere()
             continue
         if error <= goal or not math.isfinite(error) or spent >= sweeps:
             return Potentials(p, p, image, error, math.ceil(spent))
-        p = mixing.step(p, p + RELAXED * (image - p), error)
-        if problem.local and not problem.within:
+        if near and not problem.within and error <= SETTLED:
+            anchor = p, error
             problem, spent = problem.restricted(image, image, LEAST * tol, half=True), spent + 1
+        p = mixing.step(p, p + RELAXED * (image - p), error)
 
 
 class _Anderson:
