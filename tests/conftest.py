@@ -10,9 +10,6 @@ import pytest
 import threadpoolctl
 import torch
 
-# dcor compiles on import for half a minute in every worker, and the compiler once took a CI's workers down; it runs without
-os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
-
 hypothesis.settings.register_profile("divkit", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("divkit")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import dcor
 import geomloss
 import numpy as np
 import ot
@@ -13,6 +12,7 @@ import pytest
 import scipy.spatial.distance
 import scipy.stats
 import torch
+from plain_dcor import dcor
 from sklearn.metrics.pairwise import laplacian_kernel, polynomial_kernel, rbf_kernel
 from torch.distributions import Categorical, MultivariateNormal, Normal
 

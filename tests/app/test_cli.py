@@ -210,8 +210,8 @@ def test_interrupt_reaches_compiled_code(files: Path) -> None:
     """Within two seconds even inside the network simplex, which does not look for signals."""
     generator = np.random.default_rng(0)
     for name in ("a", "b"):
-        np.save(files / f"{name}.npy", generator.normal(size=(5000, 10)))
-    run = [*RUN, "compare", "a.npy", "b.npy", "-d", "w2", "--max-rows", "5000"]
+        np.save(files / f"{name}.npy", generator.normal(size=(20_000, 2)))
+    run = [*RUN, "compare", "a.npy", "b.npy", "-d", "w2", "--max-rows", "20000"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process_:
         time.sleep(5)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import dcor
 import geomloss
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from plain_dcor import dcor
 from sklearn.datasets import load_iris
 from sklearn.metrics.pairwise import euclidean_distances, polynomial_kernel, rbf_kernel
 
