@@ -8,24 +8,18 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import gammaincinv, ndtri
+from scipy.special import ndtri
 from torch import Tensor
 
 from divkit.checks import at_least, between
 from divkit.measure import Measure, grouped
+from divkit.scores import Score, combined, design_effect, first_order
+from divkit.skewed import Skewed
 
 __all__ = ["Bias", "ConvergenceWarning", "Estimate", "SaturatedBound", "Solution", "Status", "Terms", "UnreliableEstimate"]
 
 ONE_SIDED = 0.95  # level of the lower confidence bound in the notes
-
-
-ROUNDING = 1e-12  # of an effective number
-PRIOR = 0.3  # weight of κ₀, in units of the error at P = Q; coverage by it: tests/test_honesty.py
-NEARLY_NORMAL = 1e6  # shape of a gamma law whose quantiles are a normal law's to three digits
 
 
 class ConvergenceWarning(UserWarning):
@@ -125,28 +119,6 @@ class Terms(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Score:
-    """A sample's share in the first-order error: wᵢ(aᵢ − ā) √(g/(g − 1)), g the effective number of its rows or groups."""
-
-    sample: tuple[float, ...]  # by which it is recognised elsewhere
-    values: Tensor  # (n,)
-    groups: NDArray[Any] | None = None  # (n,)
-
-    @classmethod
-    def of(cls, measure: Measure, values: Tensor) -> Score:
-        values, w = values.detach().double(), measure.weights.detach().double()
-        effective = measure.effective
-        if measure.groups is not None:
-            codes = np.unique(measure.groups, return_inverse=True)[1]
-            effective = 1 / float(np.square(np.bincount(codes, w.numpy(force=True))).sum())
-        correction = math.sqrt(effective / (effective - 1)) if effective > 1 + ROUNDING else math.nan
-        return cls(_fingerprint(measure), w * (values - measure.mean(values).detach()) * correction, measure.groups)
-
-    def times(self, factor: float) -> Score:
-        return replace(self, values=self.values * factor)
-
-
-@dataclass(frozen=True)
 class Estimate:
     r"""A divergence estimate: the value with its standard error, bias and proof that the inner problem was solved.
 
@@ -180,9 +152,9 @@ class Estimate:
     ) -> Estimate:
         """Assemble value and standard error from `terms`."""
         scores = (Score.of(x, terms.x), Score.of(y, terms.y))
-        design = 1.0 if grouped(x, y) is None else _design(scores)
+        design = 1.0 if grouped(x, y) is None else design_effect(scores)
         second = terms.second_order * design
-        stderr = _stderr(_first_order(scores), second, terms.noise)
+        stderr = combined(first_order(scores), second, terms.noise)
         notes = dict(terms.notes)
         value = float(terms.value(x, y))
         if bias is Bias.BELOW and not math.isnan(stderr):
@@ -229,13 +201,12 @@ class Estimate:
         if self.signed or not self.second_order > 0:
             return self.value - z * self.stderr, self.value + z * self.stderr
         unit = max(abs(self.value), self.second_order)  # squares are taken of numbers near one
-        law = _Skewed.of(
-            self.value / unit, _first_order(self.scores) / unit, self.second_order / unit, self.growth / unit, self.noise / unit
+        law = Skewed.of(
+            self.value / unit, first_order(self.scores) / unit, self.second_order / unit, self.growth / unit, self.noise / unit
         )
         tail = 0.5 - level / 2
-        low = max(
-            law.expectation(1 - tail), min(law.value, 0.0)
-        )  # what has a second order is a squared norm: E is not negative
+        # what has a second order is a squared norm: E is not negative
+        low = max(law.expectation(1 - tail), min(law.value, 0.0))
         return low * unit, law.expectation(tail) * unit
 
     def root(self, p: float = 2.0) -> Estimate:
@@ -267,7 +238,7 @@ class Estimate:
             self,
             name=f"{self.name} − {other.name}",
             value=self.value - other.value,
-            stderr=_stderr(_first_order(scores), second, noise),
+            stderr=combined(first_order(scores), second, noise),
             bias=Bias.NONE if self.bias is other.bias is Bias.NONE else Bias.UNKNOWN,
             solution=self.solution if not self.converged else other.solution,
             notes={},
@@ -299,98 +270,6 @@ class Estimate:
             "settings": dict(self.settings),
             "notes": {key: _finite(note) if isinstance(note, float) else note for key, note in self.notes.items()},
         }
-
-
-@dataclass(frozen=True)
-class _Skewed:
-    """The law of a U-statistic with expectation E: a shifted gamma law with three matched cumulants (Pearson's type III)."""
-
-    value: float
-    second: float  # √V₂
-    slope: float  # κ
-    growth: float  # κ₀
-    noise: float
-
-    @classmethod
-    def of(cls, value: float, first: float, second: float, growth: float, noise: float) -> _Skewed:
-        """With κ the plug-in first-order variance, less twice V₂ by which it is too large, per unit of the value.
-
-        Where the value is no larger than its error at P = Q it says nothing of κ: κ₀ enters with the weight of that error.
-        """
-        growth = growth or 2 * second
-        slope = (max(first**2 - second**2, 0.0) + second * PRIOR * growth) / (max(value, 0.0) + second)
-        return cls(value, second, slope, growth, noise)
-
-    def expectation(self, p: float) -> float:
-        """The E under which the value is the p-quantile."""
-        step = self._deviation(0.0) + self.slope
-        inner = self.value - step if p > 0.5 else self.value + step
-        while (self._quantile(inner, p) - self.value) * (1 if p > 0.5 else -1) > 0:
-            step *= 2
-            inner = self.value - step if p > 0.5 else self.value + step
-        return float(
-            brentq(lambda e: self._quantile(e, p) - self.value, min(inner, self.value), max(inner, self.value), rtol=1e-12)
-        )
-
-    def _deviation(self, e: float) -> float:
-        return math.sqrt(self.second**2 + self.slope * max(e, 0.0) + self.noise**2)
-
-    def _quantile(self, e: float, p: float) -> float:
-        deviation = self._deviation(e)
-        third = self.growth * self.second**2 + 1.5 * self.slope**2 * max(e, 0.0)
-        shape = 4 * (deviation**3 / third) ** 2 if third > 0 else math.inf
-        if p < 0.5 or shape > NEARLY_NORMAL:  # the lower tail is shorter, but by an amount too uncertain to use
-            return e + deviation * float(ndtri(p))
-        return e + deviation * float(gammaincinv(shape, p) - shape) / math.sqrt(shape)
-
-
-def _design(scores: tuple[Score, ...]) -> float:
-    """How much larger the variance is by groups than by rows: the design effect."""
-    by_rows = _first_order(tuple(replace(score, groups=None) for score in scores))
-    return (_first_order(scores) / by_rows) ** 2 if by_rows > 0 else 1.0
-
-
-def _first_order(scores: tuple[Score, ...]) -> float:
-    """First-order standard deviation: a sample that contributes in several places does so with one total per row.
-
-    Rows of one group, in whatever sample, have one total.
-    """
-    merged: dict[tuple[float, ...], Score] = {}
-    for score in scores:
-        held = merged.get(score.sample)
-        merged[score.sample] = score if held is None else replace(score, values=held.values + score.values)
-    totals = [score.values for score in merged.values() if score.groups is None]
-    together = [(score.groups, score.values) for score in merged.values() if score.groups is not None]
-    if together:
-        codes = np.unique(np.concatenate([groups for groups, _ in together]), return_inverse=True)[1]
-        values = torch.cat([values for _, values in together])
-        by_group = values.new_zeros(int(codes.max()) + 1)
-        totals.append(by_group.index_add(0, torch.from_numpy(codes).to(values.device), values))
-    return math.hypot(*(_norm(total) for total in totals))
-
-
-def _norm(values: Tensor) -> float:
-    """The Euclidean norm, without squares that over- or underflow."""
-    largest = float(values.abs().max())
-    return largest * float((values / largest).square().sum().sqrt()) if largest > 0 else largest
-
-
-def _stderr(first: float, second: float, noise: float) -> float:
-    if math.isnan(first):
-        return math.nan
-    rest = first * math.sqrt(1 - (second / first) ** 2) if first > second else 0.0
-    return math.hypot(max(rest, second), noise)
-
-
-def _fingerprint(measure: Measure) -> tuple[float, ...]:
-    """Recognise a sample that two estimates share."""
-    rows = measure.flat.detach()
-    largest = float(rows.abs().max())
-    rows = rows / largest if largest > 0 else rows
-    mix = torch.linspace(1.0, 2.0, rows.shape[1], dtype=rows.dtype, device=rows.device)
-    column = (rows @ mix).double()
-    order = torch.linspace(1.0, 2.0, len(column), dtype=torch.float64, device=rows.device)
-    return measure.n, largest, float(column @ order), float(measure.weights.detach().double() @ order)
 
 
 def _root(value: float, p: float) -> float:

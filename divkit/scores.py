@@ -1,0 +1,90 @@
+"""First-order errors: what each row, or group of rows, moves, and one total for a sample that contributes in several places."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from divkit.measure import Measure
+
+__all__ = ["Score", "combined", "design_effect", "first_order"]
+
+ROUNDING = 1e-12  # of an effective number
+
+
+@dataclass(frozen=True)
+class Score:
+    """A sample's share in the first-order error: wᵢ(aᵢ − ā) √(g/(g − 1)), g the effective number of its rows or groups."""
+
+    sample: tuple[float, ...]  # by which it is recognised elsewhere
+    values: Tensor  # (n,)
+    groups: NDArray[Any] | None = None  # (n,)
+
+    @classmethod
+    def of(cls, measure: Measure, values: Tensor) -> Score:
+        values, w = values.detach().double(), measure.weights.detach().double()
+        effective = measure.effective
+        if measure.groups is not None:
+            codes = np.unique(measure.groups, return_inverse=True)[1]
+            effective = 1 / float(np.square(np.bincount(codes, w.numpy(force=True))).sum())
+        correction = math.sqrt(effective / (effective - 1)) if effective > 1 + ROUNDING else math.nan
+        return cls(_fingerprint(measure), w * (values - measure.mean(values).detach()) * correction, measure.groups)
+
+    def times(self, factor: float) -> Score:
+        return replace(self, values=self.values * factor)
+
+
+def design_effect(scores: tuple[Score, ...]) -> float:
+    """How much larger the variance is by groups than by rows: the design effect."""
+    by_rows = first_order(tuple(replace(score, groups=None) for score in scores))
+    return (first_order(scores) / by_rows) ** 2 if by_rows > 0 else 1.0
+
+
+def first_order(scores: tuple[Score, ...]) -> float:
+    """First-order standard deviation: a sample that contributes in several places does so with one total per row.
+
+    Rows of one group, in whatever sample, have one total.
+    """
+    merged: dict[tuple[float, ...], Score] = {}
+    for score in scores:
+        held = merged.get(score.sample)
+        merged[score.sample] = score if held is None else replace(score, values=held.values + score.values)
+    totals = [score.values for score in merged.values() if score.groups is None]
+    together = [(score.groups, score.values) for score in merged.values() if score.groups is not None]
+    if together:
+        codes = np.unique(np.concatenate([groups for groups, _ in together]), return_inverse=True)[1]
+        values = torch.cat([values for _, values in together])
+        by_group = values.new_zeros(int(codes.max()) + 1)
+        totals.append(by_group.index_add(0, torch.from_numpy(codes).to(values.device), values))
+    return math.hypot(*(_norm(total) for total in totals))
+
+
+def _norm(values: Tensor) -> float:
+    """The Euclidean norm, without squares that over- or underflow."""
+    largest = float(values.abs().max())
+    return largest * float((values / largest).square().sum().sqrt()) if largest > 0 else largest
+
+
+def combined(first: float, second: float, noise: float) -> float:
+    """The standard error √(max(V₁ − V₂, V₂) + V₀) of first-order, second-order and other deviations."""
+    if math.isnan(first):
+        return math.nan
+    rest = first * math.sqrt(1 - (second / first) ** 2) if first > second else 0.0
+    return math.hypot(max(rest, second), noise)
+
+
+def _fingerprint(measure: Measure) -> tuple[float, ...]:
+    """Recognise a sample that two estimates share."""
+    rows = measure.flat.detach()
+    largest = float(rows.abs().max())
+    rows = rows / largest if largest > 0 else rows
+    mix = torch.linspace(1.0, 2.0, rows.shape[1], dtype=rows.dtype, device=rows.device)
+    column = (rows @ mix).double()
+    order = torch.linspace(1.0, 2.0, len(column), dtype=torch.float64, device=rows.device)
+    return measure.n, largest, float(column @ order), float(measure.weights.detach().double() @ order)
