@@ -15,9 +15,8 @@ def write(path: Path, content: bytes) -> None:
     Raises
     ------
     OSError
-        Where it cannot be written; nothing half-written stays behind.
+        Where the folder does not exist or the file cannot be written; nothing half-written stays behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".divkit-", suffix=path.suffix)
     try:
         with os.fdopen(handle, "wb") as file:

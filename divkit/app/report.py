@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,6 +14,7 @@ from divkit.app.sections import Data, cloud, panels, weighty
 from divkit.app.words import Name, plain, probability
 from divkit.comparison import Comparison
 from divkit.results import Bias, Status
+from divkit.writing import write as replace_file
 
 __all__ = ["render", "write"]
 
@@ -28,17 +27,7 @@ def write(comparison: Comparison, path: str | Path) -> None:
     OSError
         Where the file cannot be written; nothing half-written stays behind.
     """
-    target = Path(path)
-    text = render(comparison).encode("utf-8", "replace")
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".divkit-", suffix=".html")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(Path(path), render(comparison).encode("utf-8", "replace"))
 
 
 def render(comparison: Comparison) -> str:
@@ -71,9 +60,3 @@ def _template() -> Template:
     )
     environment.filters |= {"plain": plain, "probability": probability, "thousands": lambda count: f"{count:,}"}
     return environment.get_template("report.html.j2")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from divkit.fdiv.table import GAN
 from divkit.measure import Measure, pair
 from divkit.registry import get
 from divkit.results import Bias, Solution, Terms
+from divkit.writing import write
 
 __all__ = ["DensityRatio", "FittedRatio", "Given", "density_ratio"]
 
@@ -128,21 +129,14 @@ class FittedRatio(DensityRatio):
         FileNotFoundError
             If the folder does not exist.
         """
-        path = Path(path)
         critic = self.variational.critic
         names = [f.__name__ for f in (critic.critics if isinstance(critic, Choice) else (critic,))]
         state = {key: self.solution.state[key] for key in ("critics", "choice", "calibration", "fold_x", "fold_y")}
         kept = {"format": FORMAT, "critic": names, "state": state, "shapes": [list(s) for s in self.event_shapes]}
         kept |= {"held_out": list(self.held_out), "weights": list(self.weights), "seed": self.variational.ascent.seed}
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                torch.save(kept, file)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        file = io.BytesIO()
+        torch.save(kept, file)
+        write(Path(path), file.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], critic: Factory | Choice | None = None) -> Self:

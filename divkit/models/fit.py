@@ -168,7 +168,10 @@ def fit(
     kept = {key: value for key, value in asdict(training).items() if key != "steps"}
     identity = {"training": repr(kept), "model": _architecture(model), "data": digest(points), "test": digest(held)}
     order = _Order(len(points), training.batch, training.seed)
-    run = _Run(model, training, optimiser, order, points, held, identity, None if out is None else Path(out))
+    if out is not None:
+        out = Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+    run = _Run(model, training, optimiser, order, points, held, identity, out)
     with torch.random.fork_rng(devices=[]), ExitStack() as stack:
         torch.manual_seed(training.seed)
         _begin(run, resume)

@@ -65,6 +65,7 @@ def perform(case: Case, setup: Setup, directory: Path | None) -> Result:
     protocol, started = case.stated(setup.full), time.monotonic()
     parts = None
     if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
         parts = directory / PARTS / f"{case.name}-{setup.seed}-{zlib.crc32(protocol.encode()):08x}"
         setup = replace(setup, keep=_keeper(parts))
     with mpl.rc_context(drawing.STYLE):
@@ -117,6 +118,7 @@ def _keeper(directory: Path) -> Keep:
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
         text = json.dumps(make())
+        directory.mkdir(parents=True, exist_ok=True)
         write(path, text.encode())
         return json.loads(text)  # the same whether it was just made or found
 
