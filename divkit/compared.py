@@ -10,6 +10,7 @@ from typing import Any
 
 from divkit.measure import Measure
 from divkit.results import Estimate
+from divkit.testing import TestResult
 
 __all__ = ["Comparison", "Row", "Sample"]
 
@@ -99,6 +100,8 @@ class Comparison:
         ``versions`` (name to version) and ``command`` (what to type for the same numbers).
     notes : tuple of str
         Sentences that belong under the numbers.
+    verdict : TestResult or None
+        Of the adaptive test; None without tests, and where it could not be had, of which a note says why.
     """
 
     x: Sample
@@ -110,6 +113,7 @@ class Comparison:
     shared: tuple[tuple[str, float], ...]
     settings: Mapping[str, Any]
     notes: tuple[str, ...]
+    verdict: TestResult | None = None
 
     def table(self, width: int = 100) -> str:
         """The table that the command line prints, as plain text of at most `width` columns."""
@@ -129,6 +133,7 @@ class Comparison:
             "x": _sample(self.x),
             "y": _sample(self.y),
             "estimates": [row.to_dict() for row in self.rows],
+            "verdict": None if self.verdict is None else self.verdict.to_dict(),
             "shared": [{"name": name, "seconds": seconds} for name, seconds in self.shared],
             "columns": self.columns,
             "categorical": self.categorical,

@@ -114,8 +114,8 @@ def compare(
     max_rows : int
         Above it, divergences that compare all pairs use a random subsample of that many rows.
     test : bool
-        Add permutation p-values, also corrected by Holm's method for the number of divergences. Where each relabelling has to
-        be solved anew, they come from 300 random rows a side.
+        Add permutation p-values, also corrected by Holm's method for the number of divergences, and the verdict of the adaptive
+        test, from at most 2 000 random rows a side. Where each relabelling has to be solved anew, p-values come from 300.
     permutations, seed : int
     labels : tuple of str
         What to call x and y.
@@ -171,6 +171,7 @@ def compare(
             "command": _command([name for name, _ in made], columns, units, missing, max_rows, used, seed),
         },
         notes=(*encoded.notes, *run.notes(labels, tested=test), *dict.fromkeys(notes)),
+        verdict=run.verdict,
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from divkit.checks import at_least, between
 from divkit.measure import Measure, grouped
-from divkit.scores import Score, combined, design_effect, first_order
+from divkit.scores import Score, apart, combined, design_effect, first_order
 from divkit.skewed import Skewed
 
 __all__ = ["Bias", "ConvergenceWarning", "Estimate", "SaturatedBound", "Solution", "Status", "Terms", "UnreliableEstimate"]
@@ -79,11 +79,24 @@ class Terms(NamedTuple):
     noise: float = 0.0  # standard deviation from what is not a sample: projections, random features
     second_order: float = 0.0  # that of a U-statistic's second-order term: all there is at P = Q
     growth: float = 0.0  # of the variance per unit of the expectation, near P = Q
+    own: tuple[float, float] = (0.0, 0.0)  # what of the second order lies within x, and within y
     notes: Mapping[str, Any] = {}
 
     def value(self, x: Measure, y: Measure) -> Tensor:
         """The weighted sum, differentiable."""
         return x.mean(self.x) + y.mean(self.y)
+
+    def times(self, factor: float) -> Terms:
+        """Those of a positive multiple of the statistic."""
+        return Terms(
+            factor * self.x,
+            factor * self.y,
+            noise=factor * self.noise,
+            second_order=factor * self.second_order,
+            growth=factor * self.growth,
+            own=(factor * self.own[0], factor * self.own[1]),
+            notes=self.notes,
+        )
 
     @classmethod
     def of_means(
@@ -153,6 +166,7 @@ class Estimate:
         """Assemble value and standard error from `terms`."""
         scores = (Score.of(x, terms.x), Score.of(y, terms.y))
         design = 1.0 if grouped(x, y) is None else design_effect(scores)
+        scores = (replace(scores[0], own=terms.own[0] * design), replace(scores[1], own=terms.own[1] * design))
         second = terms.second_order * design
         stderr = combined(first_order(scores), second, terms.noise)
         notes = dict(terms.notes)
@@ -233,7 +247,8 @@ class Estimate:
         if not isinstance(other, Estimate):
             return NotImplemented
         scores = (*self.scores, *(score.times(-1.0) for score in other.scores))
-        noise, second = math.hypot(self.noise, other.noise), math.hypot(self.second_order, other.second_order)
+        noise = math.hypot(self.noise, other.noise)
+        second = apart(math.hypot(self.second_order, other.second_order), self.scores, other.scores)
         return replace(
             self,
             name=f"{self.name} − {other.name}",

@@ -17,12 +17,12 @@ from divkit.divergence import Divergence
 from divkit.measure import Measure
 from divkit.progress import Progress
 from divkit.results import Solution
-from divkit.testing import Adaptive, test
+from divkit.testing import Adaptive, TestResult, test
 
 __all__ = ["Run"]
 
 LEVEL = 0.05
-ADAPTIVE_ROWS = 500  # a side, for the adaptive test: about a second
+ADAPTIVE_ROWS = 2000  # a side, for the adaptive test: about three seconds
 TEST_ROWS = 300  # where each relabelling is solved by itself
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)  # of one divergence: the others still have a say
 
@@ -44,7 +44,8 @@ class Run:
             if count > 1
         }
         self.shared: list[tuple[str, float]] = []
-        self.verdict = ""
+        self.verdict: TestResult | None = None
+        self.said = ""
 
     def _key(self, divergence: Divergence) -> Hashable:
         return divergence.quadratic, divergence.problem
@@ -101,10 +102,11 @@ class Run:
             with progress("adaptive test", permutations) as done:
                 found = test(Adaptive(), x, y, permutations=permutations, seed=self.seed, progress=done)
         except FAILURES as error:
-            self.verdict = f"no adaptive test: {_sentence(error)}"
+            self.said = f"no adaptive test: {_sentence(error)}"
         else:
+            self.verdict = found
             differ = "differ" if found.pvalue <= LEVEL else "are not shown to differ"
-            self.verdict = f"by the adaptive test over many kernels the two {differ} at 5 %: {found.sentence()}"
+            self.said = f"by the adaptive test over many kernels the two {differ} at 5 %: {found.sentence()}"
         return made
 
     def _tested(self, row: Row, divergence: Divergence, permutations: int, progress: Progress) -> Row:
@@ -133,7 +135,7 @@ class Run:
             yield f"{', '.join(alone)}: p from {TEST_ROWS} random rows a side, as each relabelling is solved by itself"
         if tested:
             yield "p by permutation; p (Holm) is corrected for the number of divergences"
-            yield self.verdict
+            yield self.said
 
 
 @dataclass(eq=False)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from divkit.measure import Measure
 
-__all__ = ["Score", "combined", "design_effect", "first_order"]
+__all__ = ["Score", "apart", "combined", "design_effect", "first_order"]
 
 ROUNDING = 1e-12  # of an effective number
+SAME = 1e-6  # relative, of second-order parts that two estimates have in common
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Score:
     sample: tuple[float, ...]  # by which it is recognised elsewhere
     values: Tensor  # (n,)
     groups: NDArray[Any] | None = None  # (n,)
+    own: float = 0.0  # the second-order deviation that lies within this sample
 
     @classmethod
     def of(cls, measure: Measure, values: Tensor) -> Score:
@@ -37,7 +39,7 @@ class Score:
         return cls(_fingerprint(measure), w * (values - measure.mean(values).detach()) * correction, measure.groups)
 
     def times(self, factor: float) -> Score:
-        return replace(self, values=self.values * factor)
+        return replace(self, values=self.values * factor, own=self.own * abs(factor))
 
 
 def design_effect(scores: tuple[Score, ...]) -> float:
@@ -63,6 +65,24 @@ def first_order(scores: tuple[Score, ...]) -> float:
         by_group = values.new_zeros(int(codes.max()) + 1)
         totals.append(by_group.index_add(0, torch.from_numpy(codes).to(values.device), values))
     return math.hypot(*(_norm(total) for total in totals))
+
+
+def apart(second: float, of_one: tuple[Score, ...], of_other: tuple[Score, ...]) -> float:
+    """The second-order deviation of a difference, from that of two unrelated estimates.
+
+    What lies within a sample that both have is the same number in both, where it is as large, and cancels; where both samples
+    are shared, so does what lies across.
+    """
+    shared = [
+        one.own
+        for one in of_one
+        for other in of_other
+        if one.sample == other.sample and one.own > 0 and math.isclose(one.own, other.own, rel_tol=SAME)
+    ]
+    if len(shared) == len(of_one) == len(of_other):
+        return 0.0
+    cancelled = math.sqrt(2) * math.hypot(*shared)
+    return second * math.sqrt(max(1 - (cancelled / second) ** 2, 0.0)) if second > 0 else second
 
 
 def _norm(values: Tensor) -> float:

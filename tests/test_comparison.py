@@ -162,8 +162,12 @@ def test_pvalues_and_holm() -> None:
     assert [row.holm for row in made.rows[:2]] == pytest.approx([min(1.0, expected[p]) for p in alone])
     assert made.settings["permutations"] == 99
     assert "p (Holm)" in made.table()
+    assert made.verdict is not None
+    assert made.verdict.pvalue == dk.test("adaptive", normal(40), normal(40, seed=1, shift=0.4), permutations=99).pvalue
+    assert made.to_dict()["verdict"]["kernel"] == made.verdict.kernel
     assert made.notes[-1].startswith("by the adaptive test over many kernels the two ")
-    assert dk.compare(normal(9), normal(9), "energy").rows[0].pvalue is None
+    plain = dk.compare(normal(9), normal(9), "energy")
+    assert plain.rows[0].pvalue is None and plain.verdict is None and plain.to_dict()["verdict"] is None
 
 
 def test_loops_over_relabellings_use_fewer_rows() -> None:

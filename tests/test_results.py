@@ -138,6 +138,21 @@ def test_difference_of_itself_is_nothing() -> None:
     assert apart.stderr > 0
 
 
+@pytest.mark.parametrize("name", ["energy", "mmd:bandwidth=1.5", "sliced-energy:projections=5"])
+def test_what_lies_within_a_shared_sample_cancels_in_a_difference(name: str) -> None:
+    """At P = Q the variances within x, within y and across are 2/n² + 2/m² + 4/nm; that within x is in both."""
+    (n, x), m = (50, normal(50)), 200
+    a, b = (dk.estimate(name, x, normal(m, seed=seed)) for seed in (1, 2))
+    apart, unrelated = (a - b).second_order, math.hypot(a.second_order, b.second_order)
+    expected = (2 / m**2 + 4 / (n * m)) / (2 / n**2 + 2 / m**2 + 4 / (n * m))
+    assert (apart / unrelated) ** 2 == pytest.approx(expected, rel=0.15)
+    swapped = dk.estimate(name, normal(m, seed=1), x) - dk.estimate(name, normal(m, seed=2), x)
+    assert swapped.second_order == pytest.approx(apart, rel=1e-6)
+    other = dk.estimate(name, normal(n, seed=3), normal(m, seed=2))
+    assert (a - other).second_order == pytest.approx(math.hypot(a.second_order, other.second_order), rel=1e-12)
+    assert (a - a).stderr == pytest.approx(a.noise * math.sqrt(2), rel=1e-6, abs=1e-9)
+
+
 def test_difference_in_words() -> None:
     x, y = Measure(normal(40)), Measure(normal(30, seed=1))
     unsolved = made(x, y, solution=Solution(status=Status.MAX_STEPS))

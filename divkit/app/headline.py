@@ -9,6 +9,7 @@ from typing import NamedTuple
 from divkit.app.readings import reading
 from divkit.app.words import Name, joined, probability
 from divkit.comparison import Comparison, Row
+from divkit.testing import TestResult
 
 __all__ = ["Headline", "Piece", "headline"]
 
@@ -25,7 +26,7 @@ class Headline(NamedTuple):
 
 
 def headline(comparison: Comparison, most: Sequence[str]) -> Headline:
-    """By the corrected p-values where there are any, else by intervals against yardsticks."""
+    """By the adaptive test and the corrected p-values where there are any, else by intervals against yardsticks."""
     x, y = Name.of(comparison.x.label), Name.of(comparison.y.label)
     counted = [row for row in comparison.rows if _counts(row)]
     tested = [row.holm for row in counted if row.holm is not None and math.isfinite(row.holm)]
@@ -34,10 +35,13 @@ def headline(comparison: Comparison, most: Sequence[str]) -> Headline:
     gone = (
         f" {unsolved}\u00a0of\u00a0{len(comparison.rows)} values could not be had or solved, and {_is(unsolved)} not counted."
     )
-    if not tested and not cleared:
+    verdict = comparison.verdict
+    if not tested and not cleared and verdict is None:
         why = "No value has both an interval and a yardstick to hold it against." + gone * bool(unsolved)
         return Headline(["Whether ", x, " and ", y, " differ cannot be said."], [why])
-    verb, said = _by_tests(tested) if tested else _by_intervals(cleared)
+    verb, said = _by_tests(tested) if tested else _by_intervals(cleared) if verdict is None else ("", "")
+    if verdict is not None:
+        verb, said = _by_verdict(verdict, found=bool(verb), said=said)
     said += gone * bool(unsolved)
     if not verb:
         return Headline(
@@ -56,6 +60,14 @@ def _by_tests(holm: list[float]) -> tuple[str, str]:
     verb = ("are" if few > 1 else "is") + " not" * (few == 0 and len(holm) == 1)
     said = f"{_share(few, len(holm), 'permutation test')} {verb} significant at 5 % ({corrected})."
     return "differ" if few else "", said
+
+
+def _by_verdict(verdict: TestResult, *, found: bool, said: str) -> tuple[str, str]:
+    """The adaptive test decides; where it alone finds nothing, the two may differ."""
+    significant = verdict.pvalue <= LEVEL
+    first = f"The adaptive test over many kernels is {'' if significant else 'not '}significant at 5\u00a0%"
+    told = f"{first} (p-value {probability(verdict.pvalue)}). {said}".rstrip()
+    return "differ" if significant else "may differ" if found else "", told
 
 
 def _by_intervals(clear: list[bool]) -> tuple[str, str]:

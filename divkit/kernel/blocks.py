@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -86,7 +87,8 @@ class BlockMMD(Divergence):
         return Terms(
             torch.cat([terms.x * (x.n / (p.n * count)) for p, _, terms in found]),
             torch.cat([terms.y * (y.n / (q.n * count)) for _, q, terms in found]),
-            second_order=sum(terms.second_order**2 for *_, terms in found) ** 0.5 / count,
+            second_order=math.hypot(*(terms.second_order for *_, terms in found)) / count,
+            growth=sum(terms.growth for *_, terms in found) / count**2,
             notes={**found[0][2].notes, "blocks": count},
         )
 

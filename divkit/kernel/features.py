@@ -15,7 +15,7 @@ from divkit.checks import whole
 from divkit.divergence import Divergence
 from divkit.kernel.kernels import Gaussian, Kernel, Laplace, thinned
 from divkit.kernel.mmd import MMD, require_two
-from divkit.kernel.second import second_order
+from divkit.kernel.second import second_order, with_errors
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Terms
 
@@ -107,7 +107,7 @@ class FourierMMD(Divergence):
             second = second_order(kernel, x, y, px, py)
         notes = {key: value for key, value in solution.state.items() if key != "frequencies"}
         notes |= {"frequencies": omega.shape[1], "stderr_of_frequencies": noise}
-        return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), noise=noise, second_order=second, notes=notes)
+        return with_errors(kernel, (x, px, alpha), (y, py, beta), second)._replace(noise=noise, notes=notes)
 
     def _own(self, m: Measure, sums: Tensor) -> Tensor:
         """Σ_{j≠i} wⱼ k(xᵢ, xⱼ)/(1 − Σw²) of the sums with j = i, where k is one."""

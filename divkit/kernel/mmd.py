@@ -12,14 +12,12 @@ from torch import Tensor
 from divkit import pairs
 from divkit.divergence import Divergence
 from divkit.kernel.kernels import Gaussian, Kernel, NegativeDistance
-from divkit.kernel.second import payload, second_of_sums
+from divkit.kernel.second import payload, second_of_sums, with_errors
 from divkit.measure import Measure, pair
 from divkit.results import Bias, Solution, Terms
 
 __all__ = ["MMD", "Energy", "Witness"]
 
-SOME = 150  # rows of each sample whose kernel matrix shows the large eigenvalues
-LEAST = torch.finfo(torch.float64).tiny
 SINGLE = 700  # rows from which a test's products take longer than all else, and half as long in float32
 
 
@@ -181,8 +179,7 @@ class Energy(Divergence):
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         kernel, frame, unit = self._framed(x, y)
-        found = u_terms(kernel, x, y, frame.x, frame.y, unbiased=self.unbiased)
-        return Terms(unit * found.x, unit * found.y, second_order=unit * found.second_order, growth=unit * found.growth)
+        return u_terms(kernel, x, y, frame.x, frame.y, unbiased=self.unbiased).times(unit)
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         kernel, frame, unit = self._framed(x, y)
@@ -222,8 +219,7 @@ def u_terms(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbias
     beta = _own(k, y, py, own_y.rows[:, 0], unbiased) - cross.columns[:, 0]
     with torch.no_grad():
         second = second_of_sums(x, y, cross, own_x, own_y)
-        growth = 4 * _eigenvalue(k, x, y, px, py)
-    return Terms(2 * alpha - x.mean(alpha), 2 * beta - y.mean(beta), second_order=second, growth=growth)
+    return with_errors(k, (x, px, alpha), (y, py, beta), second)
 
 
 def u_value(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Tensor:
@@ -266,32 +262,6 @@ def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbias
     rounding = 16 * (scale + forms.constants.abs() * torch.finfo(torch.float64).eps)[:, None]
     squares = (forms.squares + 2 * forms.constants * everything[:, 0]) / (size * (size - 1)) + forms.constants.square()
     return made.masked_fill(made.abs() <= rounding, 0.0), squares
-
-
-def _eigenvalue(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor) -> float:
-    """tr Γ³/tr Γ² of the covariance Γ of the difference of the two mean embeddings: its typical large eigenvalue.
-
-    By the kernel between some rows of each sample, over triples of different rows.
-    """
-    rows, scales = [], []
-    for m, points in ((x, px), (y, py)):
-        some = torch.linspace(0, m.n - 1, min(m.n, SOME), device=m.device).round().long()
-        w = m.weights.detach().double()[some]
-        rows.append(points.detach()[some].double())
-        scales.append(w * (m.n / len(some)) ** 0.5)
-    pooled, scale = torch.cat(rows), torch.cat(scales)
-    gram = k.evaluate(pooled, pooled)
-    for part, w in zip((slice(len(rows[0])), slice(len(rows[0]), None)), scales):  # means taken out within each sample
-        share = w / w.sum().clamp(min=LEAST)
-        gram[part] -= share @ gram[part]
-        gram[:, part] -= (gram[:, part] @ share)[:, None]
-    gram = gram * scale[:, None] * scale
-    unit = float(gram.abs().max())
-    if not unit > 0:
-        return 0.0
-    gram = (gram / unit).fill_diagonal_(0.0)
-    square = gram @ gram
-    return max(float((square * gram).sum() / gram.square().sum().clamp(min=LEAST)), 0.0) * unit
 
 
 def _examine(kernel: Kernel, points: Tensor) -> None:

@@ -15,7 +15,7 @@ from divkit.checks import whole
 from divkit.divergence import Divergence
 from divkit.kernel.kernels import NegativeDistance
 from divkit.kernel.mmd import require_two
-from divkit.kernel.second import second_order
+from divkit.kernel.second import second_order, with_errors
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Terms
 from divkit.sorting import directions
@@ -102,23 +102,17 @@ class SlicedEnergy(Divergence):
         values, alphas, betas = zip(*self._slices(x, y, frame, theta))
         each = torch.cat(values)
         alpha, beta = sum(alphas) / len(theta), sum(betas) / len(theta)
-        d = theta.shape[1]
+        constant, kernel = slicing(theta.shape[1]), NegativeDistance()
         with torch.no_grad():
-            noise = frame.scale * float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
-            kernel = NegativeDistance()
-            second = frame.scale / slicing(d) * second_order(kernel, x, y, frame.x, frame.y)
+            noise = float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
+            second = second_order(kernel, x, y, frame.x, frame.y)
         notes = {
             "projections": len(theta),
-            "stderr_of_projections": noise,
-            "energy": slicing(d) * frame.scale * float(each.mean()),
+            "stderr_of_projections": frame.scale * noise,
+            "energy": constant * frame.scale * float(each.mean()),
         }
-        return Terms(
-            frame.scale * (2 * alpha - x.mean(alpha)),
-            frame.scale * (2 * beta - y.mean(beta)),
-            noise=noise,
-            second_order=second,
-            notes=notes,
-        )
+        energy = with_errors(kernel, (x, frame.x, constant * alpha), (y, frame.y, constant * beta), second)
+        return energy._replace(noise=constant * noise, notes=notes).times(frame.scale / constant)
 
     def _slices(self, x: Measure, y: Measure, frame: pairs.Frame, theta: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """For chunks of directions, in the frame: values (L,), and α (n,), β (m,) summed over them."""

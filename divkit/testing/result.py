@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 __all__ = ["TestResult"]
 
@@ -42,6 +43,10 @@ class TestResult:
     kernel: str = ""
     scheme: str = "of the pooled sample"
     stopped: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields and the sentence, ready for JSON."""
+        return {**asdict(self), "notes": list(self.notes), "sentence": self.sentence()}
 
     def sentence(self) -> str:
         """Say it in words."""

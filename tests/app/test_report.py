@@ -28,6 +28,7 @@ from divkit.comparison import Comparison, Row, Sample
 from divkit.measure import Measure
 from divkit.results import Bias, Estimate, Solution, Status, Terms
 from divkit.tables import encode
+from divkit.testing import TestResult
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -239,6 +240,39 @@ def test_the_headline_says_what_the_numbers_say(normal, value, yardstick, holm, 
     )
     assert verdict.startswith(begins) and says in evidence
     assert ("most of all in age" in verdict) == ("there differ" in begins and "cannot" not in begins)
+
+
+@pytest.mark.parametrize(
+    ("adaptive", "holm", "begins", "says"),
+    [
+        (
+            0.001,
+            0.2,
+            "here and there differ",
+            "is significant at 5\u00a0% (p-value 0.001). The permutation test is not significant",
+        ),
+        (
+            0.3,
+            0.001,
+            "here and there may differ",
+            "is not significant at 5\u00a0% (p-value 0.3). The permutation test is significant",
+        ),
+        (
+            0.3,
+            0.2,
+            "No difference was found",
+            "is not significant at 5\u00a0% (p-value 0.3). The permutation test is not significant",
+        ),
+        (0.001, None, "here and there differ", "is significant at 5\u00a0% (p-value 0.001)."),
+    ],
+)
+def test_the_adaptive_test_decides_the_headline(normal, adaptive, holm, begins, says):
+    rows = [Row("energy", estimate("energy", 0.5, 0.05, 150, 120), 0.02, holm, holm)]
+    made = replace(compared(*normal, rows), verdict=TestResult("adaptive", 1.0, adaptive, 150, 120, 199, False))
+    verdict, evidence = headline(made, ["c0"])
+    assert "".join(piece if isinstance(piece, str) else piece.short for piece in verdict).startswith(begins)
+    assert says in "".join(str(piece) for piece in evidence)
+    assert made.to_dict()["verdict"]["pvalue"] == adaptive and "p = " in made.to_dict()["verdict"]["sentence"]
 
 
 def test_one_of_three_intervals_is_no_verdict(normal):
