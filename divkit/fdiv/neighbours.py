@@ -48,30 +48,32 @@ class _NearestNeighbour(Divergence):
         frame = pairs.frame(x, y)
         rho, own = pairs.nearest(frame.x, frame.x, self.neighbours, exclude_self=True)
         nu, across = pairs.nearest(frame.x, frame.y, self.neighbours)
-        return Solution({"own": own[:, -1], "across": across, "tied": (rho[:, -1] == 0) | (nu[:, -1] == 0)})
+        return Solution({"own": own, "across": across, "tied": (rho[:, -1] == 0) | (nu[:, -1] == 0)})
 
     def logits(self, x: Measure, y: Measure, solution: Solution) -> Tensor:  # -> (n,)
         """log p/q at the rows of x: 0 where the k-th distance is."""
         frame, state = pairs.frame(x, y), solution.state
         rho, nu = (
             torch.linalg.vector_norm(frame.x - other, dim=1).double()
-            for other in (frame.x[state["own"]], frame.y[state["across"][:, -1]])
+            for other in (frame.x[state["own"][:, -1]], frame.y[state["across"][:, -1]])
         )
         tied = state["tied"]
         rho, nu = torch.where(tied, 1.0, rho), torch.where(tied, 1.0, nu)
         return torch.where(tied, 0.0, frame.x.shape[1] * torch.log(nu / rho) + math.log(y.n / (x.n - 1)))
 
-    def influence(self, x: Measure, y: Measure, solution: Solution, order: float = 1.0) -> Tensor:  # -> (m,), mean 0
-        """−(p/q)^α at the rows of y, with p/q by how many rows of x each is a neighbour of, centred.
+    def neighbourly(self, solution: Solution, share: Tensor, m: int) -> tuple[Tensor, Tensor]:  # share: (n,), mean 1
+        """What rows add by being neighbours of others, (n,) and (m,), each of mean 0.
 
-        Counts scatter like Poisson's, which the distances of x have in them already: the influence is shrunk by as much.
+        Without a row of x, the density of x is lower where it is a neighbour; without a row of y, that of y. Both effects are
+        the shares (p/q)^(α−1) of the rows that it is a neighbour of; for a row of x half is read from its own share, as its own
+        and the others' scatter is one and counts twice otherwise.
         """
-        unit = y.n / (x.n * self.neighbours)
-        ratio = torch.bincount(solution.state["across"].flatten(), minlength=y.n).double() * unit
-        power = ratio**order
-        centred = power.mean() - power
-        noise = (order**2 * unit * ratio[ratio > 0] ** (2 * order - 1)).sum() / y.n
-        return centred * (1 - noise / centred.square().mean()).clamp(min=0).sqrt() if bool(centred.any()) else centred
+
+        def received(index: Tensor, size: int) -> Tensor:
+            repeated = share.repeat_interleave(self.neighbours)
+            return torch.bincount(index.flatten(), repeated, size) * size / len(repeated)
+
+        return (share + received(solution.state["own"], len(share))) / 2 - 1, 1 - received(solution.state["across"], m)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ class NearestNeighbourKL(_NearestNeighbour):
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         notes = {"tied_share": float(solution.state["tied"].double().mean())}
-        return Terms(self.logits(x, y, solution), self.influence(x, y, solution), notes=notes)
+        logits = self.logits(x, y, solution)
+        of_x, of_y = self.neighbourly(solution, torch.ones_like(logits.detach()), y.n)
+        return Terms(logits + of_x, of_y, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,8 @@ class NearestNeighbourRenyi(_NearestNeighbour):
         top = exponents.detach().max()
         share = torch.exp(exponents - top)
         notes = {"tied_share": float(solution.state["tied"].double().mean())}
-        influence = self.influence(x, y, solution, self.order)
-        made = Terms.of_means(lambda g, h: (g[0].log() + top) / power, (x, share[:, None]), (y, influence[:, None]), notes)
-        return made._replace(y=influence / float(x.mean(exponents.detach().exp())))
+        of_x, of_y = self.neighbourly(solution, (share / share.mean()).detach(), y.n)
+        made = Terms.of_means(
+            lambda g, h: (g[0].log() + top) / power, (x, share[:, None]), (y, torch.zeros(y.n, 1).to(share)), notes
+        )
+        return made._replace(x=made.x + of_x, y=of_y)
