@@ -126,7 +126,7 @@ def test_duplication_is_double_weight(name: str) -> None:
     assert value(made(name), torch.cat([x, x[:7]]), y) == pytest.approx(value(made(name), dk.Measure(x, double), y), rel=1e-7)
 
 
-@pytest.mark.parametrize("name", ["energy", "cramer", "mmd", "mmd-laplace", "mmd-imq", "kid"])
+@pytest.mark.parametrize("name", ["energy", "cramer", "mmd", "mmd-laplace", "mmd-imq", "mmd-fourier", "kid"])
 def test_duplication_is_double_weight_for_v_statistics(name: str) -> None:
     divergence = replace(made(name), unbiased=False)
     x, y = samples()

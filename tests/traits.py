@@ -65,6 +65,13 @@ def laplace(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.exp(-distances(x, y) / 1.7)
 
 
+def fourier(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The average of cos ω·(x − y) over 20 frequencies of a Gaussian of deviation 1/1.7."""
+    generator = torch.Generator().manual_seed(0)
+    omega = torch.randn(x.shape[1], 20, generator=generator, dtype=torch.float64).numpy() / 1.7
+    return np.cos((x[:, None] - y[None]) @ omega).mean(-1)
+
+
 def multiquadric(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     c = 2 * x.shape[1] * np.array([0.1, 0.2, 0.5, 1, 2, 5, 10])
     return (c / (c + distances(x, y)[..., None] ** 2)).sum(-1)
@@ -156,6 +163,8 @@ TRAITS: dict[str, Traits] = {
     "mmd-laplace": Traits(two_sample(laplace), {"bandwidth": 1.7}),
     "mmd-imq": Traits(two_sample(multiquadric)),
     "kid": Traits(two_sample(cubic), translation=False),
+    "mmd-fourier": Traits(two_sample(fourier), {"bandwidth": 1.7, "frequencies": 20}),
+    "mmd-blocks": Traits(two_sample(gaussian), {"bandwidth": 1.7}, weights=False),
     "w1": Traits(transport(1), degree=1, duplication=True, zero_at_equal=True),
     "w2": Traits(transport(2), degree=2, duplication=True, zero_at_equal=True),
     "sinkhorn": Traits(debiased, {"epsilon": 1.0, "tol": 1e-9}, tolerance=1e-6, duplication=True, zero_at_equal=True),

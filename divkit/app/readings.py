@@ -226,6 +226,18 @@ READINGS = {
         "As mmd, summed over seven scales: 0 where the distributions are equal, at most 14; an unbiased value may fall "
         "below 0 by chance.",
     ),
+    "mmd-fourier": Reading(
+        "Squared maximum mean discrepancy by random Fourier features",
+        PURE,
+        "As mmd, its kernel the average over drawn frequencies: 0 where the distributions are equal, at most 2; an unbiased"
+        " value may fall below 0 by chance.",
+    ),
+    "mmd-blocks": Reading(
+        "Squared maximum mean discrepancy over blocks of rows",
+        PURE,
+        "As mmd, the average over blocks of rows, with a larger error: 0 where the distributions are equal, at most 2; the"
+        " value may fall below 0 by chance.",
+    ),
     "kid": Reading(
         "Kernel inception distance",
         "a cubic polynomial of the data",

@@ -19,6 +19,16 @@ def _mmd_laplace(bandwidth: float | Median = Median(), unbiased: bool = True) ->
     return MMD(Laplace(bandwidth), unbiased)
 
 
+def _mmd_fourier(
+    bandwidth: float | Median = Median(), frequencies: int = 500, seed: int = 0, unbiased: bool = True
+) -> FourierMMD:
+    return FourierMMD(Gaussian(bandwidth), frequencies, seed, unbiased)
+
+
+def _mmd_blocks(bandwidth: float | Median = Median(), block: int = 100) -> BlockMMD:
+    return BlockMMD(Gaussian(bandwidth), block)
+
+
 def _mmd_imq(sigma: float = 1.0, unbiased: bool = True) -> MMD:
     return MMD(MultiscaleIMQ(sigma), unbiased)
 
@@ -37,4 +47,6 @@ register("sliced-energy", SlicedEnergy)
 register("mmd", _mmd)
 register("mmd-laplace", _mmd_laplace)
 register("mmd-imq", _mmd_imq)
+register("mmd-fourier", _mmd_fourier)
+register("mmd-blocks", _mmd_blocks)
 register("kid", _kid)

@@ -66,7 +66,9 @@ class BlockMMD(Divergence):
         require_two(x, y, self.name)
         for label, measure in (("x", x), ("y", y)):
             if not measure.uniform:
-                raise ValueError(f"{label} has weights: blocks of weighted rows are not alike. Use MMD, or resample.")
+                raise ValueError(
+                    f"mmd-blocks takes no weights: blocks of weighted rows are not alike. Use mmd, or resample {label}."
+                )
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         if start is not None:

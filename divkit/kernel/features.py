@@ -123,6 +123,22 @@ class FourierMMD(Divergence):
             value = value + ((own - squares) / (1 - squares) if self.unbiased else own)
         return value
 
+    def null(self, pooled: Measure, labels: Tensor) -> Tensor:
+        """Values under relabelling, from the sums of each relabelling's features: linear in the rows."""
+        solution = self.solve(pooled, pooled)
+        _, points, _, omega = self._places(pooled, pooled, solution)
+        x = total = points.new_zeros((), dtype=torch.float64)  # then (2, B, F) and (2, 1, F)
+        for i in _chunks(points, omega):
+            part = _features(points[i], omega).double()
+            x, total = x + labels[:, i].double() @ part, total + part.sum(1, keepdim=True)
+        sizes = labels.sum(1).double(), (~labels).sum(1).double()
+        means = [part / size[:, None] for part, size in zip((x, total - x), sizes)]
+        value = -2 * (means[0] * means[1]).sum(0).mean(1)
+        for mean, size in zip(means, sizes):
+            own = mean.square().sum(0).mean(1)
+            value = value + ((own - 1 / size) / (1 - 1 / size) if self.unbiased else own)
+        return value
+
 
 def _features(x: Tensor, omega: Tensor) -> Tensor:  # (n, d), (d, F) -> (2, n, F)
     phase = x @ omega

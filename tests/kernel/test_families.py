@@ -88,7 +88,7 @@ def test_a_users_function_is_a_kernel(scale: float) -> None:
         (lambda: Custom(3), "function must map squared distances to numbers"),
         (lambda: Gaussian(1.0) * Polynomial(), "sum or product of kernels needs parts of one form"),
         (lambda: BlockMMD(block=1), "block must be a whole number of at least 2"),
-        (lambda: BlockMMD(Gaussian(1.0)).estimate(dk.Measure(X, weights(20)), Y), "x has weights: blocks of weighted rows"),
+        (lambda: BlockMMD(Gaussian(1.0)).estimate(dk.Measure(X, weights(20)), Y), "takes no weights: .* resample x"),
         (lambda: BlockMMD(Gaussian(1.0)).estimate(X[:1], Y), "minimum of 2 is required: x for mmd-blocks"),
         (lambda: FourierMMD(IMQ(1.0)), "kernel must be Gaussian or Laplace"),
         (lambda: FourierMMD(frequencies=1), "frequencies must be a whole number of at least 2"),
@@ -167,6 +167,18 @@ def test_fourier_loss_is_the_estimate_and_has_its_gradient() -> None:
     (slope,) = torch.autograd.grad(loss, x)
     up, down = (float(divergence.loss(dk.Measure(X + t * Y[:20], w), Y)) for t in (1e-5, -1e-5))
     assert float((slope * Y[:20]).sum()) == pytest.approx((up - down) / 2e-5, rel=1e-6)
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_fourier_features_are_relabelled_at_once(unbiased: bool) -> None:
+    """Each value is that of the relabelled samples, solved anew with the pooled bandwidth."""
+    divergence = FourierMMD(Gaussian(1.3), 7, unbiased=unbiased)
+    pooled = dk.Measure(torch.cat([X, Y]))
+    labels = torch.rand(5, 45, generator=torch.Generator().manual_seed(0)) < 0.5
+    found = divergence.null(pooled, labels)
+    expected = [float(divergence.loss(pooled.points[label], pooled.points[~label])) for label in labels]
+    assert found.tolist() == pytest.approx(expected, rel=1e-9)
+    assert dk.test("mmd-fourier", X, Y + 2, permutations=99).pvalue == 0.01
 
 
 def test_sliced_energy_times_its_constant_is_the_energy() -> None:
