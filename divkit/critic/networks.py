@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -157,9 +158,25 @@ class LogitNetwork(Staged):
             if allowed and 20 * width <= rows:
                 wider = torch.zeros_like(best)
                 wider[:width] = _logistic(fx[:, :width], fy[:, :width], *fit)
-                best = wider if gain(wider) > 1 else best
+                found = gain(wider)
+                likely = found > 0 and _gained(fx, fy, best, wider, *fit) > _by_chance(
+                    int((wider != 0).sum() - (best != 0).sum())
+                )
+                best = wider if found > 1 or likely else best
         self.theta.copy_(best[:count])
         self.slopes.copy_(best[count:] if bent else 0.0 * self.slopes)
+
+
+def _gained(fx: Tensor, fy: Tensor, one: Tensor, other: Tensor, x: Measure, y: Measure) -> float:
+    """Twice the log-likelihood that the other coefficients gain over one, of as many rows as the smaller side allows."""
+    softplus = nn.functional.softplus
+    mean = x.mean(softplus(-(fx @ one)) - softplus(-(fx @ other))) + y.mean(softplus(fy @ one) - softplus(fy @ other))
+    return 4 / (1 / x.effective + 1 / y.effective) * float(mean)
+
+
+def _by_chance(more: int) -> float:
+    """The gain from which so many more coefficients gain on other rows too: of noise it is χ² of mean `more`."""
+    return 2 * more + 2 * math.sqrt(2 * max(more, 0))
 
 
 def _few(rows: Tensor) -> Tensor:

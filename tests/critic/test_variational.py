@@ -13,7 +13,7 @@ from torch.distributions import Exponential, Laplace, Normal
 
 import divkit as dk
 from divkit.critic import Ascent, Variational
-from divkit.critic.networks import restore
+from divkit.critic.networks import LogitNetwork, restore
 from divkit.fdiv import GAN, KL, PEARSON, Bound
 from divkit.measure import pair
 
@@ -267,3 +267,18 @@ def test_a_model_learns_by_a_critic_kept_warm(name: str) -> None:
 
 def test_gan_is_the_default_training_record() -> None:
     assert dk.get("kl").dual == Bound(KL, train=GAN)
+
+
+def test_squares_are_found_where_likelihood_or_other_rows_speak_for_them() -> None:
+    """Of 20 starts: at a tenth less scale nearly all bend, at equal laws few; a held-out fifth alone misses half."""
+
+    def bent(scale: float, seed: int) -> bool:
+        generator = torch.Generator().manual_seed(seed)
+        x, y = torch.randn(3200, 1, generator=generator), 0.2 + scale * torch.randn(3200, 1, generator=generator)
+        sides = [tuple(dk.Measure(part) for part in parts) for parts in ((x[:2560], y[:2560]), (x[2560:], y[2560:]))]
+        network = LogitNetwork(x.shape[1:])
+        network.start(*sides)
+        return bool(network.theta[2] != 0)
+
+    assert sum(bent(0.9, seed) for seed in range(20)) >= 17
+    assert sum(bent(1.0, seed) for seed in range(20)) <= 7
