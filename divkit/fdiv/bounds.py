@@ -57,7 +57,7 @@ class Bound(LogitDual):
         cut = self._clipped(s, t, x, y, made)
         if "saturated" in cut:  # a cut logit is no log ratio, and that has been said
             read.pop("disagreement", None)
-        return made._replace(notes={**read, **cut, **diagnosed(made)})
+        return made._replace(notes={**read, **cut, **diagnosed(made, self.evaluate.tame and x.uniform and y.uniform)})
 
     def _judged(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self._limit(s.dtype, x, y)

@@ -60,6 +60,20 @@ def test_infinite_variance_is_said() -> None:
     assert light.notes["tail_index"] < 0.5
 
 
+def test_no_verdict_on_terms_that_have_a_variance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """js and squared-hellinger have one for every P and Q, whatever an index fitted to few of their terms is."""
+    monkeypatch.setattr("divkit.fdiv.logit.pareto_index", lambda values: 0.8)
+    x, y = shifted(500, 500)
+    for name in ("js", "squared-hellinger", "tv", "le-cam"):
+        notes = SHIFT.divergence(name).estimate(x, y).notes
+        assert notes["tail_index"] == 0.8
+        assert "unreliable" not in notes
+    with pytest.warns(dk.UnreliableEstimate):
+        SHIFT.divergence("kl").estimate(x, y)
+    with pytest.warns(dk.UnreliableEstimate):  # weights may be heavy themselves
+        SHIFT.divergence("js").estimate(dk.Measure(x, torch.rand(500)), y)
+
+
 @pytest.mark.filterwarnings("ignore::divkit.SaturatedBound")
 def test_a_divergence_that_cannot_be_estimated_warns() -> None:
     x, y = drawn(Normal(3.0, 1.0), Normal(0.0, 1.0), 2000, 2000)
