@@ -49,30 +49,37 @@ def _row(name: str, setting: Setting, told: Sequence[Told]) -> Row:
     true, made = truth(name, setting), summary(told, truth(name, setting))
     tolerance = ERRORS * max(made["spread"], made["stderr"]) / math.sqrt(len(told)) + 1e-9 * abs(true)
     bias = registry.get(name, **setting.fields(name)).bias
+    low, high = _promised(bias, made, true, tolerance, lower=not name.endswith("-classifier"))
     return Row(
         f"{name}, {setting}",
         made["mean"],
         true,
         stderr=made["spread"] / math.sqrt(len(told)),
         tolerance=tolerance,
-        passed=_kept(bias, made, true, tolerance, lower=not name.endswith("-classifier")),
-        note=_note(bias, made, true, len(told)),
+        passed=None if bias is Bias.UNKNOWN else bool(low <= made["mean"] <= high),
+        note=f"{_wanted(low, high)}; {_note(bias, made, true, len(told))}",
     )
 
 
-def _kept(bias: Bias, made: Mapping[str, Any], true: float, tolerance: float, *, lower: bool) -> bool | None:
-    """Whether the mean is where the estimator's declared bias says; None where it says nothing.
+def _promised(bias: Bias, made: Mapping[str, Any], true: float, tolerance: float, *, lower: bool) -> tuple[float, float]:
+    """Where the estimator's declared bias says that the mean is.
 
     Of a bound that is useless far below, the other side is judged too where `lower` is true: where the critic is the library's.
     """
-    gap = made["mean"] - true
-    if bias is Bias.NONE:
-        return bool(abs(gap) <= tolerance)
-    if bias is Bias.ABOVE:
-        return bool(gap >= -tolerance)
-    if bias is Bias.BELOW:
-        return bool(gap <= tolerance) and not (lower and gap < -4.0 * made["stderr"] - SHARE * abs(true))
-    return None
+    low = true - 4.0 * made["stderr"] - SHARE * abs(true) if lower else -math.inf
+    return {
+        Bias.NONE: (true - tolerance, true + tolerance),
+        Bias.ABOVE: (true - tolerance, math.inf),
+        Bias.BELOW: (low, true + tolerance),
+        Bias.UNKNOWN: (-math.inf, math.inf),
+    }[bias]
+
+
+def _wanted(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return "not judged"
+    ends = (("at least", low), ("at most", high))
+    return "wanted " + ", ".join(f"{words} {end:.4g}" for words, end in ends if math.isfinite(end))
 
 
 def _note(bias: Bias, made: Mapping[str, Any], true: float, repeats: int) -> str:

@@ -67,13 +67,21 @@ def test_summary() -> None:
         (Bias.BELOW, 1.2, False),
         (Bias.BELOW, 0.6, True),
         (Bias.BELOW, 0.5, False),
-        (Bias.UNKNOWN, 9.0, None),
+        (Bias.UNKNOWN, 9.0, True),
     ],
 )
-def test_what_an_estimator_promises(bias: Bias, mean: float, kept: bool | None) -> None:
-    assert case._kept(bias, {"mean": mean, "stderr": 0.1}, 1.0, 0.1, lower=True) is kept
+def test_what_an_estimator_promises(bias: Bias, mean: float, kept: bool) -> None:
+    low, high = case._promised(bias, {"mean": mean, "stderr": 0.1}, 1.0, 0.1, lower=True)
+    assert (low <= mean <= high) is kept
     if bias is Bias.BELOW:  # a classifier of the user's own may be as far below as it likes
-        assert case._kept(bias, {"mean": mean, "stderr": 0.1}, 1.0, 0.1, lower=False) is (mean <= 1.1)
+        low, high = case._promised(bias, {"mean": mean, "stderr": 0.1}, 1.0, 0.1, lower=False)
+        assert (low <= mean <= high) is (mean <= 1.1)
+
+
+def test_what_is_wanted_is_said() -> None:
+    assert case._wanted(0.5, 1.25) == "wanted at least 0.5, at most 1.25"
+    assert case._wanted(-math.inf, 1.25) == "wanted at most 1.25"
+    assert case._wanted(-math.inf, math.inf) == "not judged"
 
 
 def test_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
