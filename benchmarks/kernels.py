@@ -1,7 +1,7 @@
 """Kernel distances against GeomLoss (tensorized, and online by KeOps), dcor and scipy: time, peak memory, growth.
 
     python benchmarks/kernels.py --out benchmarks/results            # all of it, some ten minutes on two cores
-    python benchmarks/kernels.py --only gradient --out benchmarks/results
+    python benchmarks/kernels.py --only energy --sizes 10000 --out benchmarks/results
     python benchmarks/kernels.py --draw --out benchmarks/results     # the picture, from figures taken before
 
 Gradients are of value and both samples' points, float32, x standard normal and y the same shifted by .3 in every dimension,
@@ -15,6 +15,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import geomloss
@@ -73,27 +74,26 @@ def contestants(what: str, x: torch.Tensor, y: torch.Tensor, backends: Sequence[
     return made
 
 
-def gradients(repeats: int, d: int = 10) -> list[Measured]:
+def gradients(what: str, repeats: int, sizes: Sequence[int], d: int = 10) -> list[Measured]:
     rows: list[Measured] = []
-    for what in ("mmd", "energy"):
-        for n in (*SIZES, LARGE):
-            x, y = data(n, d)
-            backends = BACKENDS if n < LARGE else BACKENDS[1:]
-            few = repeats if n < SIZES[-1] else min(repeats, 3)
-            measured = duel(f"{what} gradient", contestants(what, x, y, backends), n=n, d=d, repeats=few)
-            if n == SIZES[-1]:
-                who = [r.name.removeprefix("geomloss ") for r in measured]
-                measured = [replace(r, peak_mb=peak(MEMORY, w, what, str(n), str(d))) for r, w in zip(measured, who)]
-            rows += measured
-            print(table(measured, "divkit"), flush=True)
+    for n in sizes or (*SIZES, LARGE):
+        x, y = data(n, d)
+        backends = BACKENDS if n < LARGE else BACKENDS[1:]
+        few = repeats if n < SIZES[-1] else min(repeats, 3)
+        measured = duel(f"{what} gradient", contestants(what, x, y, backends), n=n, d=d, repeats=few)
+        if n == SIZES[-1]:
+            who = [r.name.removeprefix("geomloss ") for r in measured]
+            measured = [replace(r, peak_mb=peak(MEMORY, w, what, str(n), str(d))) for r, w in zip(measured, who)]
+        rows += measured
+        print(table(measured, "divkit"), flush=True)
     return rows
 
 
-def lines(repeats: int) -> list[Measured]:
+def lines(repeats: int, sizes: Sequence[int]) -> list[Measured]:
     """One dimension, float64: value, value and gradient, estimate."""
     rows: list[Measured] = []
     energy = Energy(unbiased=False)
-    for n in (10_000, 100_000, 1_000_000):
+    for n in sizes or (10_000, 100_000, 1_000_000):
         x, y = data(n, 1, torch.float64)
         u, v = x[:, 0].numpy(), y[:, 0].numpy()
         rivals = [
@@ -111,10 +111,10 @@ def lines(repeats: int) -> list[Measured]:
     return rows
 
 
-def linear(repeats: int, d: int = 10) -> list[Measured]:
+def linear(repeats: int, sizes: Sequence[int], d: int = 10) -> list[Measured]:
     """Estimates with errors, in time linear in n."""
     rows: list[Measured] = []
-    for n in (10_000, 100_000, 1_000_000):
+    for n in sizes or (10_000, 100_000, 1_000_000):
         x, y = data(n, d)
         own: list[tuple[str, dk.Divergence]] = [
             ("FourierMMD", FourierMMD(Gaussian(BANDWIDTH), 100)),
@@ -127,7 +127,31 @@ def linear(repeats: int, d: int = 10) -> list[Measured]:
     return rows
 
 
-TASKS = {"gradient": gradients, "line": lines, "linear": linear}
+def permuted(repeats: int, sizes: Sequence[int], d: int = 10) -> list[Measured]:
+    """999 relabellings of the energy statistic; the adaptive test has twenty kernels."""
+    import pted
+
+    rows: list[Measured] = []
+    for n in sizes or (250, 500, 1000, 2000):
+        x, y = data(n, d)
+        y = y - 0.28
+        made = [
+            Contestant("divkit", 'dk.test("energy", x, y)', lambda x=x, y=y: dk.test("energy", x, y).pvalue),
+            Contestant("divkit adaptive", 'dk.test("adaptive", x, y)', lambda x=x, y=y: dk.test("adaptive", x, y).pvalue),
+            Contestant("pted", "pted.pted(x, y, permutations=999)", lambda x=x, y=y: float(pted.pted(x, y, permutations=999))),
+        ]
+        rows += duel("999 permutations", made, n=n, d=d, repeats=repeats)
+        print(table(rows[-len(made) :], "divkit"), flush=True)
+    return rows
+
+
+TASKS = {
+    "mmd": partial(gradients, "mmd"),
+    "energy": partial(gradients, "energy"),
+    "line": lines,
+    "linear": linear,
+    "test": permuted,
+}
 
 
 def draw(path: Path, picture: Path) -> None:
@@ -137,7 +161,8 @@ def draw(path: Path, picture: Path) -> None:
     from matplotlib import pyplot as plt
 
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    tasks = [t for t in ("mmd gradient", "energy gradient", "energy, one dimension") if any(r["task"] == t for r in rows)]
+    known = ("mmd gradient", "energy gradient", "energy, one dimension", "999 permutations")
+    tasks = [t for t in known if any(r["task"] == t for r in rows)]
     figure, axes = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 3.4), squeeze=False, layout="constrained")
     for axis, task in zip(axes[0], tasks):
         for name in dict.fromkeys(r["name"] for r in rows if r["task"] == task):
@@ -145,7 +170,7 @@ def draw(path: Path, picture: Path) -> None:
             sizes, seconds = zip(*mine)
             slope = f" (n^{exponent(sizes, seconds):.1f})" if len(sizes) > 2 else ""
             axis.loglog(sizes, seconds, "o-", label=name + slope, markersize=4)
-        axis.set(title=task + (", d = 10, float32" if "gradient" in task else ", float64"), xlabel="n = m", ylabel="seconds")
+        axis.set(title=task + (", float64" if "dimension" in task else ", d = 10, float32"), xlabel="n = m", ylabel="seconds")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     figure.savefig(picture, dpi=80)
@@ -154,6 +179,7 @@ def draw(path: Path, picture: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=TASKS)
+    parser.add_argument("--sizes", type=int, nargs="*", default=())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--draw", action="store_true")
@@ -164,7 +190,7 @@ def main() -> None:
     if not chosen.draw:
         print(environment())
         wanted = [chosen.only] if chosen.only else list(TASKS)
-        rows = [row for name in wanted for row in TASKS[name](chosen.repeats)]
+        rows = [row for name in wanted for row in TASKS[name](chosen.repeats, chosen.sizes)]
         if path.exists():
             fresh = {(r.task, r.n, r.name) for r in rows}
             old = [Measured(**r) for r in json.loads(path.read_text(encoding="utf-8"))["rows"]]

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from divkit.checks import at_least, between, positive, whole
 from divkit.kernel.median import Median
-from divkit.pairs import Form, PairFunction, Product
+from divkit.pairs import CityBlock, Form, PairFunction, Product
 
 __all__ = [
     "IMQ",
     "Gaussian",
     "Kernel",
     "Laplace",
+    "LaplaceL1",
     "NegativeDistance",
     "Polynomial",
     "RationalQuadratic",
@@ -41,7 +42,7 @@ class Kernel(PairFunction):
         for name in ("bandwidth", "length"):
             rule = getattr(self, name, None)
             if isinstance(rule, Median):
-                found[name], said = rule.of(pooled)
+                found[name], said = rule.of(pooled, self.form.norm)
         return found, said
 
     def fitted(self, found: Mapping[str, float]) -> Kernel:
@@ -138,6 +139,31 @@ class Laplace(Kernel):
 
     def scaled(self, factor: float) -> Kernel:
         return Laplace(_divided(_number(self.bandwidth), factor, 1))
+
+
+@dataclass(frozen=True)
+class LaplaceL1(Kernel):
+    """The product over coordinates of Laplace kernels, k = exp(−‖x − y‖₁/σ), scikit-learn's `laplacian_kernel`.
+
+    For estimates and tests: it has no gradient.
+    """
+
+    form: ClassVar[Form] = CityBlock
+    bandwidth: float | Median = Median()
+
+    def __post_init__(self) -> None:
+        _positive("bandwidth", self.bandwidth)
+
+    def value(self, s: Tensor) -> Tensor:
+        narrowness = 1 / _number(self.bandwidth)
+        return _exp2(s.mul_(-_held(LOG2E * narrowness, s)), narrowness)
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        k = self.value(s)
+        return k, k, -_held(1 / _number(self.bandwidth), k)
+
+    def scaled(self, factor: float) -> Kernel:
+        return LaplaceL1(_divided(_number(self.bandwidth), factor, 1))
 
 
 @dataclass(frozen=True)

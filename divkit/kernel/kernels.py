@@ -2,7 +2,7 @@
 
 from divkit.kernel.compound import MultiscaleIMQ, Product, Sum
 from divkit.kernel.custom import Custom
-from divkit.kernel.elementary import IMQ, Gaussian, Kernel, Laplace, NegativeDistance, Polynomial, RationalQuadratic
+from divkit.kernel.elementary import IMQ, Gaussian, Kernel, Laplace, LaplaceL1, NegativeDistance, Polynomial, RationalQuadratic
 from divkit.kernel.median import Median, thinned
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Gaussian",
     "Kernel",
     "Laplace",
+    "LaplaceL1",
     "Median",
     "MultiscaleIMQ",
     "NegativeDistance",

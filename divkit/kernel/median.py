@@ -25,9 +25,9 @@ class Median:
     def __post_init__(self) -> None:
         whole("rows", self.rows, 2)
 
-    def of(self, x: Tensor) -> tuple[float, str | None]:  # x: (N, d) -> bandwidth, and what to say of it
-        """Find the bandwidth of a pooled sample."""
-        distances = torch.pdist(thinned(x, self.rows))
+    def of(self, x: Tensor, norm: float = 2.0) -> tuple[float, str | None]:  # x: (N, d)
+        """Find the bandwidth of a pooled sample, and what to say of it."""
+        distances = torch.pdist(thinned(x, self.rows), norm)
         if not len(distances):
             return 1.0, "one point has no distances; the bandwidth was set to 1"
         half = (len(distances) + 1) // 2

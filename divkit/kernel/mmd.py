@@ -21,6 +21,13 @@ __all__ = ["MMD", "Energy", "Witness"]
 SINGLE = 700  # rows from which a test's products take longer than all else, and half as long in float32
 
 
+class Spread(NamedTuple):
+    """The size of kernels over the pairs i ≠ j of the pooled rows, which no relabelling changes."""
+
+    whole: Tensor  # (K,) root mean square
+    centred: Tensor  # (K,) the same with row and column means taken out
+
+
 class Witness(NamedTuple):
     """Where two samples differ."""
 
@@ -238,10 +245,9 @@ def u_null(k: Kernel, points: Tensor, labels: Tensor, *, unbiased: bool) -> Tens
     return u_nulls((k,), points, labels, unbiased=unbiased)[0][0]
 
 
-def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbiased: bool) -> tuple[Tensor, Tensor]:
+def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbiased: bool) -> tuple[Tensor, Spread]:
     """The statistics (K, B) under each relabelling, labels (B, N) bool, from one matrix product a tile and kernel.
 
-    Beside them the mean squares (K,) of the kernels over i ≠ j, which no relabelling changes.
     From `SINGLE` rows on products are in float32, of kernels less their mean, and sums in float64. What is within rounding of
     zero, as under relabellings that change nothing, is zero.
     """
@@ -260,8 +266,17 @@ def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbias
         made = (xx + own) / n**2 + (yy + diagonal.sum(1, keepdim=True) - own) / m**2 - 2 * xy / (n * m)
     scale = (forms.squares / size**2).sqrt() * torch.finfo(points.dtype).eps
     rounding = 16 * (scale + forms.constants.abs() * torch.finfo(torch.float64).eps)[:, None]
-    squares = (forms.squares + 2 * forms.constants * everything[:, 0]) / (size * (size - 1)) + forms.constants.square()
-    return made.masked_fill(made.abs() <= rounding, 0.0), squares
+    return made.masked_fill(made.abs() <= rounding, 0.0), _spread(forms)
+
+
+def _spread(forms: pairs.Forms) -> Spread:
+    size = forms.rows.shape[1]
+    count = size * (size - 1)
+    mean = forms.rows.sum(1) / count  # of what is left of the kernels
+    whole = forms.squares / count + 2 * forms.constants * mean + forms.constants.square()
+    apart = (forms.rows - (size - 1) * mean[:, None]).square().sum(1)
+    centred = (forms.squares / count - mean.square()) - 2 * apart / (max(size - 2, 1) * count)
+    return Spread(whole.clamp(min=0).sqrt(), centred.clamp(min=0).sqrt())
 
 
 def _examine(kernel: Kernel, points: Tensor) -> None:

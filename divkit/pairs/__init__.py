@@ -17,19 +17,22 @@ sweep takes its columns block by block from `tiles.blocks`.
 """
 
 from divkit.pairs.arcs import Violations, cheapest, violations
+from divkit.pairs.city import CityBlock
 from divkit.pairs.forms import Distance, Form, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
 from divkit.pairs.line import absolute_sums
 from divkit.pairs.nearest import minimum, nearest
 from divkit.pairs.scaling import Support, alternate, compact, entries, reflect, support
 from divkit.pairs.softmin import softmin
-from divkit.pairs.sums import Sums, all_sums, quadratic_forms, self_sums, sums
+from divkit.pairs.sums import Forms, Sums, all_sums, quadratic_forms, self_sums, sums
 from divkit.pairs.tiles import block_size
 from divkit.pairs.totals import self_total, total, totals
 
 __all__ = [
+    "CityBlock",
     "Distance",
     "Form",
+    "Forms",
     "Frame",
     "PairFunction",
     "Product",

@@ -19,6 +19,7 @@ class Form(ABC):
     """The bilinear part of a pair function: s(x, y), and how slopes with respect to s become gradients of points."""
 
     vanishes: ClassVar[bool]  # on the diagonal
+    norm: ClassVar[float] = 2.0  # of the distance that bandwidths are compared with
 
     @abstractmethod
     def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import pdist
 from scipy.stats import energy_distance
+from sklearn.metrics.pairwise import laplacian_kernel
 from torch import Tensor
 from torch.distributions import Independent, Normal
 from traits import samples, weights
 
 import divkit as dk
 from divkit.kernel import MMD, BlockMMD, Energy, FourierMMD, SlicedEnergy, slicing
-from divkit.kernel.kernels import IMQ, Custom, Gaussian, Laplace, Polynomial
+from divkit.kernel.kernels import IMQ, Custom, Gaussian, Laplace, LaplaceL1, Polynomial
 
 X, Y = samples(20, 25)
 
@@ -58,6 +61,18 @@ def test_product_of_kernels_by_brute_force() -> None:
     assert float(loss.detach()) == pytest.approx(float(truth.detach()), rel=1e-10)
     for ours, theirs in zip(torch.autograd.grad(loss, (x, y)), torch.autograd.grad(truth, (x, y))):
         assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-12)
+
+
+def test_the_laplace_kernel_of_the_l1_distance() -> None:
+    """As scikit-learn has it; the median is of L1 distances; a gradient is refused."""
+    for x, y in ((X, Y), (X[:, :1], Y[:, :1])):
+        table = [laplacian_kernel(a, b, 1 / 1.3) for a, b in ((x, x), (y, y), (x, y))]
+        expected = (table[0].sum() - 20) / 380 + (table[1].sum() - 25) / 600 - 2 * table[2].mean()
+        assert MMD(LaplaceL1(1.3)).estimate(x, y).value == pytest.approx(expected, rel=1e-12)
+        found = MMD(LaplaceL1()).estimate(x, y).notes["bandwidth"]
+        assert found == pytest.approx(float(np.median(pdist(torch.cat([x, y]), "cityblock"))), rel=1e-12)
+    with pytest.raises(TypeError, match="no gradient here: it is for estimates and tests; train with Laplace"):
+        MMD(LaplaceL1(1.3)).loss(X.clone().requires_grad_(), Y).backward()
 
 
 def test_sums_of_products_fit_their_parts() -> None:

@@ -129,15 +129,19 @@ def test_adaptive_is_its_formula() -> None:
     x, y = normal(13), normal(9, seed=1, shift=0.5)
     statistic, pooled = Adaptive(bandwidths=3), Measure(torch.cat([x, y]))
     label = torch.arange(22) < 13
-    distances = torch.pdist(pooled.flat).sort().values
-    low, high = distances[math.ceil(0.05 * 231) - 1] / 2, 2 * distances[math.ceil(0.95 * 231) - 1]
-    every, off, values = torch.cdist(pooled.flat, pooled.flat), ~torch.eye(22, dtype=torch.bool), []
-    for width in (low, (low * high).sqrt(), high):
-        for k in (torch.exp(-((every / width) ** 2) / 2), torch.exp(-every / width)):
+    off, values = ~torch.eye(22, dtype=torch.bool), []
+    for norm, shape in ((2.0, lambda t: torch.exp(-(t**2) / 2)), (1.0, lambda t: torch.exp(-t))):
+        distances, every = torch.pdist(pooled.flat, norm).sort().values, torch.cdist(pooled.flat, pooled.flat, norm)
+        low, high = distances[math.ceil(0.05 * 231) - 1] / 2, 2 * distances[math.ceil(0.95 * 231) - 1]
+        for width in (low, (low * high).sqrt(), high):
+            k = shape(every / width)
             kk = k - torch.diag(k.diagonal())
             value = kk[:13, :13].sum() / 156 + kk[13:, 13:].sum() / 72 - 2 * k[:13, 13:].mean()
-            values.append(value * 13 * 9 / 22 / k[off].square().mean().sqrt())
-    expected = float(torch.logsumexp(6 * torch.stack(values), 0) - math.log(6)) / 6
+            by_row = torch.tensor([[1.0 * (i in pair) for i in range(22)] for pair in combinations(range(22), 2)]).double()
+            upper = k[torch.triu(off)]
+            centred = upper - by_row @ torch.linalg.lstsq(by_row, upper[:, None]).solution[:, 0]  # best sums of row effects
+            values.append(value * 13 * 9 / 22 / (upper.square().mean() * centred.square().mean()) ** 0.25)
+    expected = float(torch.logsumexp(24 * torch.stack(values), 0) - math.log(6)) / 24
     assert float(statistic.null(pooled, label[None])[0]) == pytest.approx(expected, rel=1e-9)
 
 
