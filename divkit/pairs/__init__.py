@@ -7,7 +7,7 @@ Six reductions, each blocked in rows and columns, so that memory is O(n + m) for
 - `all_sums`, `totals`: the same for both samples and between them, in one dimension by sorting where k = −|x − y|;
 - `quadratic_forms`: sᵀKs for many vectors s at once;
 - `softmin`: −ε log Σⱼ exp((scoreⱼ − c(xᵢ, yⱼ))/ε); `alternate`, `reflect`: the sweeps of matrix scaling,
-  of all pairs or of a `support`, and `entries`: the sparse plan they end in;
+  and `entries`: the sparse plan they end in;
 - `minimum`: minⱼ c(xᵢ, yⱼ) − scoreⱼ;
 - `nearest`: the k nearest neighbours;
 - `cheapest`, `violations`: pairs of least and of negative reduced cost c(xᵢ, yⱼ) − uᵢ − vⱼ.
@@ -22,7 +22,7 @@ from divkit.pairs.forms import Distance, Form, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
 from divkit.pairs.line import absolute_sums
 from divkit.pairs.nearest import minimum, nearest
-from divkit.pairs.scaling import Support, alternate, compact, entries, reflect, support
+from divkit.pairs.scaling import alternate, entries, reflect
 from divkit.pairs.softmin import softmin
 from divkit.pairs.sums import Forms, Sums, all_sums, quadratic_forms, self_sums, sums
 from divkit.pairs.tiles import block_size
@@ -37,14 +37,12 @@ __all__ = [
     "PairFunction",
     "Product",
     "Sums",
-    "Support",
     "Violations",
     "absolute_sums",
     "all_sums",
     "alternate",
     "block_size",
     "cheapest",
-    "compact",
     "entries",
     "frame",
     "minimum",
@@ -55,7 +53,6 @@ __all__ = [
     "self_total",
     "softmin",
     "sums",
-    "support",
     "total",
     "totals",
     "violations",

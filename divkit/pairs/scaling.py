@@ -1,58 +1,17 @@
-"""Sweeps of matrix scaling: both halves of a Sinkhorn iteration from one evaluation of every pair, or of those that count."""
+"""Sweeps of matrix scaling: both halves of a Sinkhorn iteration from one evaluation of every pair."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.softmin import FLOOR, TRUSTED, exponents, softmin, working
+from divkit.pairs.softmin import FLOOR, TRUSTED, Exponent, exponents, softmin, working
 from divkit.pairs.tiles import strips
 
-__all__ = ["Support", "alternate", "compact", "entries", "reflect", "support"]
-
-EVERY = slice(None)
-
-
-class Support(NamedTuple):
-    """The tiles, as rows by a strip of columns, outside of which nothing counts; and their share of all pairs."""
-
-    tiles: list[tuple[Tensor, slice]]
-    share: float
-
-
-def compact(points: Tensor, n: int) -> Tensor:  # (m, d) -> (m,)
-    """An order of points in which each of the strips over n rows is a compact cluster."""
-    width = strips(n, len(points))[0].stop
-
-    def split(kept: Tensor) -> list[Tensor]:
-        if len(kept) <= width:
-            return [kept]
-        spread = points[kept].amax(0) - points[kept].amin(0)
-        kept = kept[points[kept, int(spread.argmax())].argsort(stable=True)]
-        half = width * max(1, round(len(kept) / width / 2))
-        return split(kept[:half]) + split(kept[half:])
-
-    return torch.cat(split(torch.arange(len(points), device=points.device)))
-
-
-def support(
-    c: PairFunction, x: Tensor, y: Tensor, f: Tensor, g: Tensor, epsilon: float, *, least: float, half: bool = False
-) -> Support:
-    """Where exp((fᵢ + gⱼ − cᵢⱼ)/ε) exceeds `least` in some column of a strip; with `half`, of rows from the strip's on."""
-    dtype = working(c, x, y, epsilon)
-    exponent = exponents(c, x.to(dtype), y.to(dtype), f, g, epsilon)
-    tiles, count = [], 0
-    for j in strips(len(x), len(y)):
-        first = j.start if half else 0
-        rows = (exponent(slice(first, None), j).amax(1) > math.log2(least)).nonzero()[:, 0] + first
-        tiles.append((rows, j))
-        count += len(rows) * (j.stop - j.start)
-    return Support(tiles, count / len(x) / len(y))
+__all__ = ["alternate", "entries", "reflect"]
 
 
 def alternate(
@@ -65,7 +24,6 @@ def alternate(
     g: Tensor,
     epsilon: float,
     damping: float = 1.0,
-    within: Support | None = None,
 ) -> tuple[Tensor, Tensor]:  # -> (n,), (m,) float64
     """One Sinkhorn sweep: g⁺ = λ softmin(c − f) over x weighted by a, then f⁺ = λ softmin(c − g⁺) over y weighted by b.
 
@@ -73,36 +31,32 @@ def alternate(
     by it, the strip's part of the row sums.
     """
     dtype = working(c, x, y, epsilon)
-    weights = a.to(dtype)
-    rows, new = torch.zeros(len(x), dtype=torch.float64, device=x.device), torch.empty_like(g)
-    exponent = exponents(c, x.to(dtype), y.to(dtype), f, g, epsilon)
-    tiles: Sequence[tuple[Tensor | slice, slice]] = within.tiles if within else [(EVERY, j) for j in strips(len(x), len(y))]
-    for i, j in tiles:
-        tile, start = _exp2(exponent(i, j)), g[j]
-        sums = (weights[i] @ tile).double()
-        if not bool(_trusted(sums).all()):
-            start = softmin(c, y[j], x, f + epsilon * a.log(), epsilon)
-            tile = _exp2(exponents(c, x.to(dtype), y[j].to(dtype), f, start, epsilon)(i, EVERY))
-            sums = (weights[i] @ tile).double()
-        new[j] = damping * (start - epsilon * sums.log())
-        rows[i] += (tile @ (b[j] * torch.exp((new[j] - start) / epsilon)).to(dtype)).double()
+    wx = x.to(dtype)
+    exponent = exponents(c, wx, y.to(dtype), f, g, epsilon)
+    weights, shift = a.to(dtype), (damping - 1) * g / epsilon
+    sums, rows = torch.empty_like(g), torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    for j, tile in _strips(exponent, wx, len(y)):
+        sums[j] = weights @ tile
+        rows += tile @ (b[j] * torch.exp(shift[j] - damping * sums[j].log())).to(dtype)
+    new = damping * (g - epsilon * sums.log())
+    stale = (~_trusted(sums)).nonzero()[:, 0]
+    if len(stale):  # the guess was so far off that the clamp cut: their part of the rows is wrong as well
+        new[stale] = damping * softmin(c, y[stale], x, f + epsilon * a.log(), epsilon)
+        return damping * softmin(c, x, y, new + epsilon * b.log(), epsilon, f), new
     return damping * _reduced(c, x, y, b, f, new, rows, epsilon), new
 
 
 def reflect(
-    c: PairFunction, x: Tensor, a: Tensor, p: Tensor, epsilon: float, damping: float = 1.0, within: Support | None = None
+    c: PairFunction, x: Tensor, a: Tensor, p: Tensor, epsilon: float, damping: float = 1.0
 ) -> Tensor:  # -> (n,) float64
     """λ softmin(c − p) over x itself, weighted by a: the halves of the symmetric table are one evaluation."""
     dtype = working(c, x, x, epsilon)
+    wx = x.to(dtype)
+    exponent = exponents(c, wx, wx, p, p, epsilon)
     weights, rows = a.to(dtype), torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    exponent = exponents(c, x.to(dtype), x.to(dtype), p, p, epsilon)
-    lower = [(slice(j.start, None), j) for j in strips(len(x), len(x))]
-    tiles: Sequence[tuple[Tensor | slice, slice]] = within.tiles if within else lower
-    later = torch.arange(len(x), device=x.device)
-    for i, j in tiles:
-        tile = _exp2(exponent(i, j))
-        rows[i] += (tile @ weights[j]).double()
-        rows[j] += (torch.where(later[i] >= j.stop, weights[i], 0.0) @ tile).double()  # the strip's own square is done
+    for j, tile in _strips(exponent, wx, len(x), lower=True):
+        rows[j.start :] += tile @ weights[j]
+        rows[j] += weights[j.stop :] @ tile[j.stop - j.start :]  # the strip's own square is done
     return damping * _reduced(c, x, x, a, p, p, rows, epsilon)
 
 
@@ -111,10 +65,10 @@ def entries(
 ) -> tuple[Tensor, Tensor, Tensor] | None:  # -> rows, columns, values (K,)
     """All exp((fᵢ + gⱼ − cᵢⱼ)/ε) above `least`; None where there are more than `most`."""
     dtype = working(c, x, y, epsilon)
-    exponent = exponents(c, x.to(dtype), y.to(dtype), f, g, epsilon)
+    wx = x.to(dtype)
+    exponent = exponents(c, wx, y.to(dtype), f, g, epsilon)
     rows, columns, values, count = [], [], [], 0
-    for j in strips(len(x), len(y)):
-        tile = _exp2(exponent(slice(None), j))
+    for j, tile in _strips(exponent, wx, len(y)):
         i, k = (tile > least).nonzero(as_tuple=True)
         count += len(i)
         if count > most:
@@ -125,8 +79,15 @@ def entries(
     return torch.cat(rows), torch.cat(columns), torch.cat(values)
 
 
-def _exp2(exponent: Tensor) -> Tensor:
-    return exponent.clamp_(min=FLOOR, max=-FLOOR).exp2_()
+def _strips(exponent: Exponent, x: Tensor, m: int, *, lower: bool = False) -> Iterator[tuple[slice, Tensor]]:
+    """Strips of columns and their tile of 2^exponent, over all rows or those from the strip's on, in one piece of memory."""
+    cut = strips(len(x), m)
+    memory = x.new_empty(len(x) * cut[0].stop)
+    for j in cut:
+        first, width = j.start if lower else 0, j.stop - j.start
+        rows = len(x) - first
+        tile = exponent(slice(first, None), j, memory[: rows * width].view(rows, width))
+        yield j, tile.clamp_(min=FLOOR, max=-FLOOR).exp2_()
 
 
 def _trusted(sums: Tensor) -> Tensor:

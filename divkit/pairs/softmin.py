@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,13 +12,18 @@ from torch.autograd import Function
 from divkit.pairs.forms import PairFunction
 from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded, strips
 
-__all__ = ["exponents", "softmin", "working"]
+__all__ = ["Exponent", "exponents", "softmin", "working"]
 
 LOG2E = math.log2(math.e)
-FLOOR = -126.0  # below it exp2 of float32 leaves the normal numbers, where the processor is 40 times slower
+FLOOR = -100.0  # weights times 2^FLOOR are still normal numbers in float32: others make sums three times as slow
 TRUSTED = 2.0**60  # a row sum within [1/TRUSTED, TRUSTED] lost nothing to the clamp; others are redone
 
-Exponent = Callable[[slice | Tensor, slice], Tensor]  # a tile of log2 of the summands
+
+class Exponent(Protocol):
+    """Tiles of log2 of the summands."""
+
+    def __call__(self, i: slice | Tensor, j: slice, out: Tensor | None = None) -> Tensor:
+        """Rows by columns, in the memory of `out` where that helps."""
 
 
 def softmin(c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None = None) -> Tensor:
@@ -47,9 +51,9 @@ def exponents(c: PairFunction, x: Tensor, y: Tensor, f: Tensor, score: Tensor, e
         left = torch.cat([x * (2 * unit), last[:, None]], 1)
         right = torch.cat([y, torch.ones_like(y[:, :1])], 1).T.contiguous()
         bias = ((score.double() - squares[1]) * unit).to(x.dtype)
-        return lambda i, j: torch.addmm(bias[j], left[i], right[:, j])
+        return lambda i, j, out=None: torch.addmm(bias[j], left[i], right[:, j], out=out)
     f, score = (f * unit).to(x.dtype), (score * unit).to(x.dtype)
-    return lambda i, j: c.value(c.form.tile(x[i], y[j])).mul_(-unit).add_(f[i, None]).add_(score[j])
+    return lambda i, j, out=None: c.value(c.form.tile(x[i], y[j])).mul_(-unit).add_(f[i, None]).add_(score[j])
 
 
 def working(c: PairFunction, x: Tensor, y: Tensor, epsilon: float) -> torch.dtype:

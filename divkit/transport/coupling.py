@@ -8,13 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from divkit.pairs import PairFunction, Support, alternate, reflect, softmin, sums, support
+from divkit.pairs import PairFunction, alternate, reflect, softmin, sums
+from divkit.transport.clusters import clusters
 
 __all__ = ["Cloud", "Coupling"]
 
-COARSE = 250, 1000  # points of a coarse cloud: a quarter of all, but within these
-
-LOCAL = 4, 4_000_000  # dimensions at most and pairs at least, for sweeps over near pairs only
+COARSE = 256, 1024  # points of a coarse cloud: a quarter of all, but within these
 
 
 class Cloud(NamedTuple):
@@ -27,25 +26,23 @@ class Cloud(NamedTuple):
     def weights(self) -> Tensor:
         return self.log_weights.exp()
 
-    def take(self, order: Tensor) -> Cloud:
-        return Cloud(self.points[order], self.log_weights[order])
-
     def double(self) -> Cloud:
         return self._replace(points=self.points.double())
 
     def coarse(self) -> Cloud:
-        """Some of the points with all of the mass, evenly over a random order fixed once for all."""
+        """Means of clusters with all of the mass; the cloud itself where there are not many more points."""
         n, (fewest, most) = len(self.points), COARSE
         count = min(most, max(fewest, n // 4))
         if n <= 2 * count:
             return self
-        kept = torch.randperm(n, generator=torch.Generator(device="cpu").manual_seed(0), device="cpu")[:count].to(
-            self.points.device
-        )
-        log_weights = self.log_weights[kept]
-        if not bool(log_weights.isfinite().any()):
-            return self
-        return Cloud(self.points[kept], log_weights - log_weights.logsumexp(0) + self.log_weights.logsumexp(0))
+        halvings = round(math.log2(count))
+        label, size = clusters(self.points, halvings), 2**halvings
+        share = torch.exp(self.log_weights - self.log_weights.max())
+        mass = share.new_zeros(size).index_add_(0, label, share)
+        within = torch.where(mass > 0, mass, 1.0)[label]
+        means = share.new_zeros(size, self.points.shape[1])
+        means.index_add_(0, label, (share / within)[:, None] * self.points.double())
+        return Cloud(means.to(self.points), mass.log() + self.log_weights.max())
 
 
 class Coupling(NamedTuple):
@@ -56,26 +53,6 @@ class Coupling(NamedTuple):
     y: Cloud
     epsilon: float
     rho: float = math.inf
-    within: Support | None = None  # the pairs that sweeps take: all, or those that count
-
-    @property
-    def share(self) -> float:
-        """Of all pairs, what a sweep takes."""
-        return self.within.share if self.within else 1.0
-
-    @property
-    def local(self) -> bool:
-        """Whether nearness can be worth its bookkeeping."""
-        n, d = self.x.points.shape
-        return d <= LOCAL[0] and n * len(self.y.points) >= LOCAL[1]
-
-    def everywhere(self) -> Coupling:
-        return self._replace(within=None)
-
-    def restricted(self, f: Tensor, g: Tensor, least: float, *, half: bool = False) -> Coupling:
-        """Sweeps over the pairs that count at these potentials, or over all where most do."""
-        found = support(self.cost, self.x.points, self.y.points, f, g, self.epsilon, least=least, half=half)
-        return self._replace(within=found) if found.share < (0.2 if half else 0.4) else self.everywhere()
 
     @property
     def damping(self) -> float:
@@ -92,11 +69,11 @@ class Coupling(NamedTuple):
     def sweep(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         """The next f, and the g that belongs to the given one, of which `g` is a guess."""
         x, y = self.x, self.y
-        return alternate(self.cost, x.points, y.points, x.weights, y.weights, f, g, self.epsilon, self.damping, self.within)
+        return alternate(self.cost, x.points, y.points, x.weights, y.weights, f, g, self.epsilon, self.damping)
 
     def reflection(self, p: Tensor) -> Tensor:
         """The next p where x and y are one."""
-        return reflect(self.cost, self.x.points, self.x.weights, p, self.epsilon, self.damping, self.within)
+        return reflect(self.cost, self.x.points, self.x.weights, p, self.epsilon, self.damping)
 
     def extend(self, x: Tensor, g: Tensor, guess: Tensor | None = None) -> Tensor:
         """The first potential at any points, as a function of the second one; differentiable in x."""

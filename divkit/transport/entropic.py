@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from divkit.pairs import compact
 from divkit.transport.coupling import Cloud, Coupling
 from divkit.transport.newton import Point, newton
 
@@ -19,11 +18,9 @@ DEPTH = 8  # of Anderson mixing: over-relaxation needed up to six times as many 
 PATIENCE = 12  # sweeps after which a slow problem is tried by Newton's method
 TRACKED = 64  # times ε: below it annealing follows the solution, since a sharp plan is hard to find from afar
 AVERAGED = 0.1  # of an exponent's rounding is what a row's sum of many has
-LEAST = 0.1  # times the tolerance: what a sweep over near pairs may leave out of the plan
 NEAR = 0.4  # the error up to which coarse potentials, extended to all points, are a start
 ENOUGH = 200  # passes over coarse clouds
-SETTLED = 0.1  # the error from which the pairs that count are known
-STRAY = 4.0  # times that error: sweeps over near pairs that leave so far are taken back
+COARSE = 2e-3  # the error to which they are solved: what is slow to converge is then nearly right on all points
 RELAXED = 2 / 3  # of a self update: the residual then shrinks threefold whatever the spectrum, which lies in [0, 1]
 LOOSE = 0.05  # the error to which it is followed
 
@@ -54,82 +51,41 @@ def matching(x: Cloud, y: Cloud) -> Tensor | None:  # -> (m,) rows of x
 def solve_pair(problem: Coupling, tol: float, sweeps: int, start: tuple[Tensor, Tensor] | None = None) -> Potentials:
     """Solve until the plan's first marginal is right to `tol`; the second always is.
 
-    Sweeps with Anderson mixing; where they are slow and the plan is sparse, Newton's method. In low dimension sweeps take only
-    the pairs that count, y in clusters; the error is measured on all.
+    Sweeps with Anderson mixing; where they are slow and the plan is sparse, Newton's method.
     """
-    if not problem.local:
-        return _solve_pair(problem, tol, sweeps, start)
-    order = compact(problem.y.points, len(problem.x.points))
-    ordered = problem._replace(y=problem.y.take(order))
-    found = _solve_pair(ordered, tol, sweeps, None if start is None else (start[0], start[1][order]))
-    return found._replace(g=torch.empty_like(found.g).index_copy_(0, order, found.g))
-
-
-def _solve_pair(problem: Coupling, tol: float, sweeps: int, start: tuple[Tensor, Tensor] | None) -> Potentials:
-    f, g, spent = (*start, 0.0) if start is not None else _anneal(problem, sweeps)
+    f, g, spent = (*start, 0) if start is not None else _anneal(problem, sweeps)
     mixing, errors = _Anderson(problem.x.weights.sqrt()), list[float]()
-    tried, goal, near, anchor = False, max(tol, rounding(problem)), problem.local, (f, g, math.inf)
+    tried, floor = False, rounding(problem)
     while True:
         point = Point.at(problem, f, g, spent)
-        if problem.within and not point.error <= STRAY * anchor[2]:
-            (f, g, _), spent, problem, near = anchor, point.passes, problem.everywhere(), False
-            mixing = _Anderson(problem.x.weights.sqrt())
-            continue
-        if point.error <= goal and problem.within:
-            problem = problem.everywhere()  # what is reported is measured on all pairs
-            point = Point.at(problem, point.f, point.g, point.passes)
         if not tried and _slow(errors, point.error, tol) and problem.rho == math.inf:
-            point, tried = newton(problem.everywhere(), point, tol, sweeps), True
+            point, tried = newton(problem, point, tol, sweeps), True
             mixing = _Anderson(problem.x.weights.sqrt())
         f, g, error, spent = point.f, point.g, point.error, point.passes
         errors.append(error)
-        if error <= goal or not math.isfinite(error) or spent >= sweeps:
-            if problem.within:
-                point = Point.at(problem.everywhere(), f, g, spent)
-            return Potentials(f, point.g, point.image, point.error, math.ceil(point.passes))
-        if near and not problem.within and error <= SETTLED:
-            anchor = f, g, error
-            problem, spent = problem.restricted(point.image, g, LEAST * tol), spent + 1
+        if error <= max(tol, floor) or not math.isfinite(error) or spent >= sweeps:
+            return Potentials(f, g, point.image, error, spent)
         f = mixing.step(f, point.image, error)
 
 
 def solve_self(problem: Coupling, tol: float, sweeps: int, start: Tensor | None = None) -> Potentials:
     """Solve OT_ε(x, x), whose two potentials are one, by averaged updates."""
-    if not problem.local:
-        return _solve_self(problem, tol, sweeps, start)
-    order = compact(problem.x.points, len(problem.x.points))
-    cloud = problem.x.take(order)
-    found = _solve_self(problem._replace(x=cloud, y=cloud), tol, sweeps, None if start is None else start[order])
-    back = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=order.device))
-    return found._replace(f=found.f[back], g=found.g[back], image=found.image[back])
-
-
-def _solve_self(problem: Coupling, tol: float, sweeps: int, start: Tensor | None) -> Potentials:
-    p, spent = start, 0.0
+    p, spent = start, 0
     if p is None:
         coarse = problem.coarse
-        p = coarse.zero()[0]
-        for level in _levels(coarse):
-            p = (p + level.reflection(p)) / 2
         if coarse.x is problem.x:
-            spent = len(_levels(coarse))
+            p, levels = problem.zero()[0], _levels(problem)
+            for level in levels:
+                p = (p + level.reflection(p)) / 2
+            spent = len(levels)
         else:
-            p = coarse.extend(problem.x.points, p)
-    mixing, goal, near, anchor = _Anderson(problem.x.weights.sqrt()), max(tol, rounding(problem)), problem.local, (p, math.inf)
+            p = coarse.extend(problem.x.points, solve_self(coarse, COARSE, ENOUGH).f)
+    mixing, floor = _Anderson(problem.x.weights.sqrt()), rounding(problem)
     while True:
-        image, spent = problem.reflection(p), spent + problem.share
+        image, spent = problem.reflection(p), spent + 1
         error = problem.error(p, image)
-        if problem.within and not error <= STRAY * anchor[1]:
-            p, problem, near, mixing = anchor[0], problem.everywhere(), False, _Anderson(problem.x.weights.sqrt())
-            continue
-        if problem.within and (error <= goal or not math.isfinite(error) or spent >= sweeps):
-            problem = problem.everywhere()
-            continue
-        if error <= goal or not math.isfinite(error) or spent >= sweeps:
-            return Potentials(p, p, image, error, math.ceil(spent))
-        if near and not problem.within and error <= SETTLED:
-            anchor = p, error
-            problem, spent = problem.restricted(image, image, LEAST * tol, half=True), spent + 1
+        if error <= max(tol, floor) or not math.isfinite(error) or spent >= sweeps:
+            return Potentials(p, p, image, error, spent)
         p = mixing.step(p, p + RELAXED * (image - p), error)
 
 
@@ -162,7 +118,7 @@ class _Anderson:
         return mixed if bool(mixed.isfinite().all()) else image
 
 
-def _anneal(problem: Coupling, passes: float) -> tuple[Tensor, Tensor, float]:
+def _anneal(problem: Coupling, passes: int) -> tuple[Tensor, Tensor, int]:
     """Potentials from large ε to small, on coarse clouds as long as they extend; and the passes spent over all points."""
     coarse = problem.coarse
     levels = _levels(coarse)
@@ -170,9 +126,9 @@ def _anneal(problem: Coupling, passes: float) -> tuple[Tensor, Tensor, float]:
         *_, last = _followed(levels, Point.at(levels[0], *coarse.zero(), 0), passes)
         return last.image, last.g, last.passes
     states = [point[:2] for point in _followed(levels, Point.at(levels[0], *coarse.zero(), 0), ENOUGH)]
-    spent = 0.0
+    spent = 0
     for k in range(len(levels) - 1, -1, -2):
-        found = solve_pair(levels[k], 0.02, ENOUGH, start=states[k])
+        found = solve_pair(levels[k], COARSE, ENOUGH, start=states[k])
         f = levels[k].extend(problem.x.points, found.g)
         g = levels[k].transposed().extend(problem.y.points, found.f)
         finer = [problem._replace(epsilon=level.epsilon) for level in levels[k:]]
@@ -184,7 +140,7 @@ def _anneal(problem: Coupling, passes: float) -> tuple[Tensor, Tensor, float]:
     return f, g, spent
 
 
-def _followed(levels: list[Coupling], point: Point, passes: float) -> Iterator[Point]:
+def _followed(levels: list[Coupling], point: Point, passes: int) -> Iterator[Point]:
     """The solution as ε falls, roughly: two sweeps a level, and Newton's steps where the plan gets sharp."""
     for level in levels:
         point = Point.at(level, point.image, point.g, point.passes)

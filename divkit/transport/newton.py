@@ -30,15 +30,15 @@ class Point(NamedTuple):
     g: Tensor
     image: Tensor
     error: float
-    passes: float  # over all pairs, so far
+    passes: int  # over all pairs, so far
 
     @classmethod
-    def at(cls, problem: Coupling, f: Tensor, g: Tensor, passes: float) -> Point:
+    def at(cls, problem: Coupling, f: Tensor, g: Tensor, passes: int) -> Point:
         image, g = problem.sweep(f, g)
-        return cls(f, g, image, problem.error(f, image), passes + problem.share)
+        return cls(f, g, image, problem.error(f, image), passes + 1)
 
 
-def newton(problem: Coupling, point: Point, tol: float, passes: float) -> Point:
+def newton(problem: Coupling, point: Point, tol: float, passes: int) -> Point:
     """Improve a point until the error is `tol`, no step helps, the plan is dense, or the passes are spent.
 
     The second potential is eliminated: with columns right, (diag r − P diag(1/b) Pᵀ + μ diag a) δ = ε (a − r), P sparse, by
@@ -54,7 +54,7 @@ def newton(problem: Coupling, point: Point, tol: float, passes: float) -> Point:
             if spent >= passes:
                 break
             tried = Point.at(problem, point.f + length * step, point.g, spent)
-            spent, length = tried.passes, length / (2 if length > 0.2 else 4)
+            spent, length = spent + 1, length / (2 if length > 0.2 else 4)
             if tried.error < 2 * point.error and problem.dual(tried.image, tried.g) >= value:
                 best = tried
                 break

@@ -10,8 +10,6 @@ from torch.distributions import MultivariateNormal, Normal
 from traits import samples
 
 import divkit as dk
-from divkit import pairs
-from divkit.pairs import scaling
 from divkit.transport import EntropicOT, Relative, Sinkhorn
 
 
@@ -118,28 +116,6 @@ def test_newton_agrees_with_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert slow.converged
     assert fast.value == pytest.approx(slow.value, rel=1e-8)
     assert fast.solution.steps < slow.solution.steps
-
-
-def test_near_pairs_only_is_the_same_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = (s.float() for s in samples(700, 650, 2))
-    with pairs.block_size(128):
-        every = Sinkhorn(0.02, tol=1e-5).estimate(x, y)
-        monkeypatch.setattr("divkit.transport.coupling.LOCAL", (4, 0))
-        shares: list[float] = []
-
-        def support(*arguments: object, **options: object) -> scaling.Support:
-            found = scaling.support(*arguments, **options)
-            shares.append(found.share)
-            return found
-
-        monkeypatch.setattr("divkit.transport.coupling.support", support)
-        near = Sinkhorn(0.02, tol=1e-5).estimate(x, y)
-    assert min(shares) < 0.2
-    assert near.converged
-    assert near.value == pytest.approx(every.value, rel=1e-6)
-    rows, columns = marginals(x.double(), y.double(), near)
-    assert float((rows - 1 / 700).abs().sum()) <= 2e-5
-    assert float((columns - 1 / 650).abs().sum()) <= 2e-5
 
 
 @pytest.mark.parametrize("tol", [1e-1, 1e-4])
