@@ -24,6 +24,9 @@ from sklearn.preprocessing import StandardScaler
 
 import divkit as dk
 
+# densratio's threads are numba's, which would stay awake beside those of the others
+os.environ.setdefault("NUMBA_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+
 __all__ = ["NAMES", "RIVALS", "Values"]
 
 NAMES = ("kl", "js", "squared-hellinger", "tv")

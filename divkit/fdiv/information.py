@@ -56,7 +56,7 @@ def mutual_information(
     Raises
     ------
     ValueError
-        If x and y are not of the same number of rows, or fewer than three for each fold.
+        If x and y are not of the same number of rows, or fewer than three for each fold; if one of them has weights.
 
     Examples
     --------
@@ -68,9 +68,15 @@ def mutual_information(
     True
     """
     whole("derangements", derangements)
-    left, right = Measure(x), Measure(y)
+    left, right = (given if isinstance(given, Measure) else Measure(given) for given in (x, y))
     if left.n != right.n:
         raise ValueError(f"x has {left.n} rows and y {right.n}; mutual information needs pairs, as many of each.")
+    for side, given in (("x", left), ("y", right)):
+        if not given.uniform:
+            raise ValueError(
+                f"{side} has weights, of which mutual information takes none: a pair's weight is no product of two others'. "
+                f"Draw rows by their weights first."
+            )
     if left.n < 3 * ascent.folds:
         raise ValueError(
             f"Found array with {left.n} sample(s) while a minimum of {3 * ascent.folds} is required: "

@@ -81,3 +81,7 @@ def test_refusals() -> None:
         mutual_information(x[:14], x[:14])
     with pytest.raises(ValueError, match="derangements must be a whole number of at least 1"):
         mutual_information(x, x, derangements=0)
+    with pytest.raises(ValueError, match="y has weights, of which mutual information takes none"):
+        mutual_information(x[:, None], dk.Measure(x[:, None], torch.rand(20)))
+    plain = mutual_information(x, x, critic=linear)
+    assert mutual_information(dk.Measure(x[:, None]), x, critic=linear).value == plain.value
