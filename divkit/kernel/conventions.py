@@ -68,6 +68,7 @@ TABLE: Mapping[str, Convention] = {
     "kid": Convention("Bińkowski et al. (2018), one subset", "kid", UNBIASED),
     "kid-1000": Convention("the same times 10³, as in tables", "kid", UNBIASED, factor=_thousand),
     "cmmd": Convention("Jayasumana et al. (2024)", "mmd", {"unbiased": False, "bandwidth": 10.0}, factor=_thousand),
+    "ignite": Convention("ignite.metrics.MaximumMeanDiscrepancy(var)", "mmd", {"unbiased": True, "bandwidth": 1.0}, root=2.0),
     "mmd": Convention("MMD without square, biased", "mmd", root=2.0),
 }
 

@@ -68,6 +68,7 @@ CASES: dict[str, tuple[Callable[[], float], dict[str, float], float]] = {
     "kid": (lambda: unbiased(cubic, X, Y), {}, 1e-9),
     "kid-1000": (lambda: 1000 * unbiased(cubic, X, Y), {}, 1e-9),
     "cmmd": (lambda: 1000 * biased(lambda a, b: rbf_kernel(a, b, gamma=1 / 200), X, Y), {}, 1e-9),
+    "ignite": (lambda: math.sqrt(unbiased(lambda a, b: rbf_kernel(a, b, gamma=0.5), X, Y)), {}, 1e-9),
     "mmd": (lambda: math.sqrt(biased(lambda a, b: rbf_kernel(a, b, gamma=0.5), X, Y)), {"bandwidth": 1.0}, 1e-9),
 }
 
@@ -113,6 +114,26 @@ def test_r_energys_manual() -> None:
         x, y = (flowers[50 * k : 50 * k + 50] for k in (i, j))
         value = TABLE["r-energy"].divergence().estimate(x, y).value
         assert convert("r-energy", value, 50, 50) == pytest.approx(printed, abs=5e-6)
+
+
+def test_ignites_manual() -> None:
+    """Printed from float32."""
+    x = [
+        [-0.80324818, -0.95768364, -0.03807209],
+        [-0.11059691, -0.38230813, -0.4111988],
+        [-0.8864329, -0.02890403, -0.60119252],
+        [-0.68732452, -0.12854739, -0.72095073],
+        [-0.62604613, -0.52368328, -0.24112842],
+    ]
+    y = [
+        [0.0686768, 0.80502737, 0.53321717],
+        [0.83849465, 0.59099726, 0.76385441],
+        [0.68688272, 0.56833803, 0.98100778],
+        [0.55267761, 0.13084654, 0.45382906],
+        [0.0754253, 0.70317304, 0.4756805],
+    ]
+    value = TABLE["ignite"].divergence().estimate(x, y).value
+    assert convert("ignite", value, 5, 5) == pytest.approx(1.072697639465332, rel=2e-7)
 
 
 def test_what_cannot_be_is_refused() -> None:
