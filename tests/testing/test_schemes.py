@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
+import time
 from itertools import combinations, product
 from typing import Any
 
@@ -268,3 +272,21 @@ def test_specifications_refuse() -> None:
     fixed = Relabelling(np.arange(4), 1 + np.arange(4), np.arange(4) < 2)
     with pytest.raises(ValueError, match="cannot change places; no p-value can be had"):
         permutation_test("energy", dk.get("energy"), Measure(normal(2)), Measure(normal(2)), fixed, Draws())
+
+
+def test_interrupted_from_the_keyboard() -> None:
+    """A million relabellings would take minutes; the process says that it began, is interrupted, and leaves nothing behind."""
+    script = (
+        "import torch, divkit as dk\n"
+        "began = lambda done: print('BEGAN', flush=True)\n"
+        "dk.test('energy', torch.randn(100, 2), torch.randn(100, 2), permutations=10**6, progress=began)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "BEGAN\n"
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - started < 10  # 2 s on a quiet machine
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in said
