@@ -74,14 +74,16 @@ def contestants(what: str, x: torch.Tensor, y: torch.Tensor, backends: Sequence[
     return made
 
 
-def gradients(what: str, repeats: int, sizes: Sequence[int], d: int = 10) -> list[Measured]:
+def gradients(what: str, repeats: int, sizes: Sequence[int], d: int = 10, memory: bool = False) -> list[Measured]:
     rows: list[Measured] = []
     for n in sizes or (*SIZES, LARGE):
         x, y = data(n, d)
         backends = BACKENDS if n < LARGE else BACKENDS[1:]
         few = repeats if n < SIZES[-1] else min(repeats, 3)
-        measured = duel(f"{what} gradient", contestants(what, x, y, backends), n=n, d=d, repeats=few)
-        if n == SIZES[-1]:
+        measured = duel(
+            f"{what} {'memory' if memory else 'gradient'}", contestants(what, x, y, backends), n=n, d=d, repeats=few
+        )
+        if memory:
             who = [r.name.removeprefix("geomloss ") for r in measured]
             measured = [replace(r, peak_mb=peak(MEMORY, w, what, str(n), str(d))) for r, w in zip(measured, who)]
         rows += measured
@@ -148,6 +150,8 @@ def permuted(repeats: int, sizes: Sequence[int], d: int = 10) -> list[Measured]:
 TASKS = {
     "mmd": partial(gradients, "mmd"),
     "energy": partial(gradients, "energy"),
+    "mmd-memory": partial(gradients, "mmd", memory=True),
+    "energy-memory": partial(gradients, "energy", memory=True),
     "line": lines,
     "linear": linear,
     "test": permuted,
