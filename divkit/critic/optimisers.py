@@ -18,7 +18,7 @@ class Adam:
     moments: tuple[float, float] = (0.5, 0.9)
 
     def __call__(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=rate, betas=self.moments)
+        return torch.optim.Adam(parameters, lr=rate, betas=self.moments, fused=True)
 
 
 @dataclass(frozen=True)

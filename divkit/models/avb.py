@@ -92,7 +92,7 @@ class AVB(Model):
     @torch.no_grad()
     def moments(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (n, latent) of so many of the encoder's samples at each point."""
-        z = torch.stack([self.encoder(x) for _ in range(samples)])
+        z = self.encoder(x.repeat(samples, *[1] * (x.ndim - 1))).reshape(samples, len(x), self.latent)
         return z.mean(0), z.std(0).clamp(min=LEAST)
 
     def sample(self, n: int) -> Tensor:

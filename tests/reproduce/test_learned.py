@@ -27,9 +27,20 @@ def test_the_best_model_of_four_points() -> None:
 
 
 def test_misfit_of_the_prior_itself_is_small() -> None:
-    z = torch.randn(4, 400, 2, generator=torch.Generator().manual_seed(0))
-    assert abs(four_points.misfit(z)) < 0.05
+    z = torch.randn(4, 10_000, 2, generator=torch.Generator().manual_seed(0))
+    assert abs(four_points.misfit(z)) < 0.005
     assert four_points.misfit(z * 0.1) > 1
+
+
+def test_the_bound_by_histograms_is_that_of_a_normal_encoder() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = four_points.vae()
+        with torch.no_grad():
+            model.encoder[-1].weight.mul_(5)  # type: ignore[operator, index, union-attr]
+            loss = float(model.loss(four_points.points(40_000)))
+            assert four_points.bound(model, four_points.codes(model)) == pytest.approx(-loss, abs=0.05)
+            assert four_points.bound(model, four_points.codes(model)) < four_points.log_likelihood(model)
 
 
 def test_the_posterior_of_eight_schools_by_importance() -> None:
