@@ -25,8 +25,8 @@ __all__ = ["EIGHT_SCHOOLS"]
 Y = (2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2)
 SIGMA = (0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4)
 LATENT, NOISE = 2 + len(Y), 16  # μ, τ, η₁…η₈
-TRAINING = Training(batch=256, rate=2e-3, look=100_000)
-CRITIC = Ascent(rate=2e-3, warm=3, optimiser=Adam((0.5, 0.999)))
+TRAINING = Training(batch=256, rate=1e-3, look=100_000)
+CRITIC = Ascent(rate=2e-3, warm=4, optimiser=Adam((0.5, 0.999)))
 CONTRAST = 16  # samples behind the moments of adaptive contrast; without it the encoder outruns its critic
 STEPS = {False: 800, True: 6000}
 SEEDS = {False: 2, True: 5}
