@@ -40,7 +40,7 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
             "lines": [line(row) for row in result.rows],
             "sources": list(dict.fromkeys(row.paper_source for row in result.rows if row.paper_source)),
             "legend": [
-                said for word, said in LEGEND.items() if any((r.paper_source or "").endswith(word) for r in result.rows)
+                said for word, said in LEGEND.items() if any(f"; {word}" in (r.paper_source or "") for r in result.rows)
             ],
             "summary": summary(result),
             "picture": "data:image/png;base64," + base64.b64encode(result.picture).decode(),

@@ -98,7 +98,7 @@ def line(row: Row) -> Line:
     unit = max(row.stderr or (row.tolerance if row.exact is not None else None) or size / 100, size / 1e4)
     paper, exact, ours = (numbers([math.nan if v is None else v], unit)[0] for v in given)
     source = row.paper_source or ""
-    mark = "".join(sign for word, sign in MARKS.items() if source.endswith(word))
+    mark = "".join(sign for word, sign in MARKS.items() if f"; {word}" in source)
     return Line(
         quantity=row.quantity,
         paper=paper + mark,
@@ -123,7 +123,7 @@ def show(case: Case, result: Result, console: Console) -> None:
     for source in dict.fromkeys(row.paper_source for row in result.rows if row.paper_source):
         console.print(Text(f"paper: {source}"))
     for word, sentence in LEGEND.items():
-        if any((row.paper_source or "").endswith(word) for row in result.rows):
+        if any(f"; {word}" in (row.paper_source or "") for row in result.rows):
             console.print(Text(sentence))
     console.print(Text(summary(result), "bold" if result.missed else ""))
 

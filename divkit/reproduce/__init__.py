@@ -21,10 +21,12 @@ from divkit.reproduce.four_points import FOUR_POINTS
 from divkit.reproduce.gumbel_max import GUMBEL_MAX
 from divkit.reproduce.linear_vae import LINEAR_VAE
 from divkit.reproduce.lipschitz import LIPSCHITZ
+from divkit.reproduce.mode_seeking import MODE_SEEKING
 from divkit.reproduce.parallel_lines import PARALLEL_LINES
 from divkit.reproduce.saturation import SATURATION
 from divkit.reproduce.store import Result, load, perform, write
 from divkit.reproduce.survey import SURVEY_CASE
+from divkit.reproduce.systems import IMAGES
 from divkit.reproduce.toys import TOYS
 from divkit.reproduce.wae_any import WAE_ANY
 
@@ -56,11 +58,13 @@ _CASES = (  # in the order of the report: exact ones first
     CATEGORICAL_BIAS,
     PARALLEL_LINES,
     LIPSCHITZ,
+    MODE_SEEKING,
     FOUR_POINTS,
     EIGHT_SCHOOLS,
     *TOYS,
-    WAE_ANY,
     CRITIC_SURFACE,
+    WAE_ANY,
+    *IMAGES,
 )
 
 CASES: Mapping[str, Case] = MappingProxyType({case.name: case for case in _CASES})

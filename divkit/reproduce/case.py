@@ -30,7 +30,7 @@ class Row:
         Closed form, quadrature or enumeration; None where there is no such thing, as for a picture's quality.
     paper : float or None
     paper_source : str or None
-        Authors, year and table; ends in ``"; unconfirmed"`` or ``"; other data"`` where it is (see `UNCONFIRMED`).
+        Authors, year and table; ends in ``"; unconfirmed"``, ``"; other data"`` or both where it is (see `UNCONFIRMED`).
     stderr : float or None
         Of `ours`; its spread over seeds for learned cases.
     tolerance : float or None
