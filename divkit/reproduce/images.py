@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from divkit.metrics import Features, frechet, kde_bandwidth, kde_log_likelihood, kid, neighbourhoods, train_features
-from divkit.models import Model, Training, fit, load
+from divkit.models import VAE, GumbelVAE, Model, Training, fit, load
 from divkit.models.data import Data
 from divkit.reproduce.case import Case, Outcome, Row, Setup, at_least, at_most
 from divkit.reproduce.drawing import calm, panels
@@ -95,7 +95,7 @@ def _one(make: Callable[[Data, int], tuple[Model, Training]], seed: int, steps: 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         found = judge(model.eval().sample(PARZEN), data, _features(data))
-        if hasattr(model, "log_likelihood"):
+        if isinstance(model, VAE | GumbelVAE):
             found["elbo"] = -float(torch.stack([model.loss(data.test) for _ in range(10)]).mean())
             found["iwae"] = float(model.log_likelihood(data.test, IMPORTANCE).mean())
     return found
@@ -151,7 +151,7 @@ def _rows(name: str, variant: Variant, found: tuple[Parts, Parts], full: bool) -
         note = f"training images {floor:.3g}, a normal law of the pixels {other:.3g}"
         note += f"; features {bounds[0]['digest']}" if key == "frechet" else ""
         judge_row = partial(JUDGED[key], bound=other) if full and key in JUDGED else Row
-        given = {"stderr": spread(key), "paper": paper, "paper_source": source, "note": note}
+        given: dict[str, Any] = {"stderr": spread(key), "paper": paper, "paper_source": source, "note": note}
         rows.append(judge_row(f"{said}, {name}", ours=mean(key), **given))
     if "iwae" not in parts[0]:
         return rows

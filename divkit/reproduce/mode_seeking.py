@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -93,7 +93,7 @@ def _run(setup: Setup) -> Outcome:
     seeds = range(SEEDS[setup.full])
     with setup.progress("mode-seeking", len(NAMES) + len(ORDERS) + len(RUNS) * (1 + len(seeds))) as done:
 
-        def kept(key: str, make: partial[tuple[float, ...]]) -> tuple[float, ...]:
+        def kept(key: str, make: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
             found = tuple(setup.keep(key, make))
             done(1)
             return found
