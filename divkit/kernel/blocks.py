@@ -13,7 +13,8 @@ from torch import Tensor
 from divkit.checks import whole
 from divkit.divergence import Divergence
 from divkit.kernel.kernels import Gaussian, Kernel, thinned
-from divkit.kernel.mmd import MMD, require_two
+from divkit.kernel.mmd import MMD
+from divkit.kernel.statistic import require_two
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Terms
 

@@ -12,12 +12,12 @@ from torch.utils.checkpoint import checkpoint
 
 from divkit import pairs
 from divkit.checks import whole
-from divkit.divergence import Divergence
 from divkit.kernel.kernels import Gaussian, Kernel, Laplace, thinned
-from divkit.kernel.mmd import MMD, require_two
+from divkit.kernel.mmd import MMD
 from divkit.kernel.second import second_order, with_errors
+from divkit.kernel.statistic import PairStatistic
 from divkit.measure import Measure
-from divkit.results import Bias, Solution, Terms
+from divkit.results import Solution, Terms
 
 __all__ = ["FourierMMD"]
 
@@ -26,7 +26,7 @@ FITTED = 2000  # rows of each sample that a bandwidth is found from
 
 
 @dataclass(frozen=True)
-class FourierMMD(Divergence):
+class FourierMMD(PairStatistic):
     r"""MMD² by random Fourier features, in O(n · frequencies) time and little memory.
 
     The kernel is :math:`E_\omega \cos \omega \cdot (x - y)`; the average over drawn frequencies is unbiased for it. The
@@ -67,15 +67,6 @@ class FourierMMD(Divergence):
     @property
     def name(self) -> str:
         return "mmd-fourier"
-
-    @property
-    def bias(self) -> Bias:
-        return Bias.NONE if self.unbiased else Bias.ABOVE
-
-    def require(self, x: Measure, y: Measure) -> None:
-        super().require(x, y)
-        if self.unbiased:
-            require_two(x, y, self.name)
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         if start is not None:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.divergence import Divergence
 from divkit.kernel.kernels import Gaussian, Kernel, NegativeDistance
 from divkit.kernel.second import payload, second_of_sums, with_errors
+from divkit.kernel.statistic import PairStatistic
 from divkit.measure import Measure, pair
-from divkit.results import Bias, Solution, Terms
+from divkit.results import Solution, Terms
 
 __all__ = ["MMD", "Energy", "Witness"]
 
@@ -36,7 +36,7 @@ class Witness(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MMD(Divergence):
+class MMD(PairStatistic):
     r"""The squared maximum mean discrepancy.
 
     .. math:: \mathrm{MMD}^2 = E k(X, X') + E k(Y, Y') - 2 E k(X, Y)
@@ -68,15 +68,6 @@ class MMD(Divergence):
     @property
     def name(self) -> str:
         return "mmd"
-
-    @property
-    def bias(self) -> Bias:
-        return Bias.NONE if self.unbiased else Bias.ABOVE
-
-    def require(self, x: Measure, y: Measure) -> None:
-        super().require(x, y)
-        if self.unbiased:
-            require_two(x, y, self.name)
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         """Find the bandwidth, once: a training loop keeps the first one."""
@@ -137,7 +128,7 @@ class MMD(Divergence):
 
 
 @dataclass(frozen=True)
-class Energy(Divergence):
+class Energy(PairStatistic):
     r"""The energy distance.
 
     .. math:: \mathcal E = 2 E\|X - Y\|^\beta - E\|X - X'\|^\beta - E\|Y - Y'\|^\beta
@@ -170,15 +161,6 @@ class Energy(Divergence):
     @property
     def name(self) -> str:
         return "energy" if self.factor == 1 else "cramer"
-
-    @property
-    def bias(self) -> Bias:
-        return Bias.NONE if self.unbiased else Bias.ABOVE
-
-    def require(self, x: Measure, y: Measure) -> None:
-        super().require(x, y)
-        if self.unbiased:
-            require_two(x, y, self.name)
 
     def _framed(self, x: Measure, y: Measure) -> tuple[NegativeDistance, pairs.Frame, float]:
         frame = pairs.frame(x, y)
@@ -293,12 +275,3 @@ def _examine(kernel: Kernel, points: Tensor) -> None:
 def _own(k: Kernel, measure: Measure, points: Tensor, rows: Tensor, unbiased: bool) -> Tensor:
     w = measure.weights.double()
     return rows / (1 - w.square().sum()) if unbiased else rows + w * k.diagonal(points).double()
-
-
-def require_two(x: Measure, y: Measure, name: str) -> None:
-    for label, measure in (("x", x), ("y", y)):
-        if measure.n < 2 or not measure.effective > 1:
-            raise ValueError(
-                f"Found array with {min(measure.n, round(measure.effective))} sample(s) while a minimum of 2 is "
-                f"required: {label} for {name}, an average over pairs of samples with weight; unbiased=False accepts one."
-            )

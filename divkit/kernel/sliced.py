@@ -12,12 +12,11 @@ from torch import Tensor
 
 from divkit import pairs
 from divkit.checks import whole
-from divkit.divergence import Divergence
 from divkit.kernel.kernels import NegativeDistance
-from divkit.kernel.mmd import require_two
 from divkit.kernel.second import second_order, with_errors
+from divkit.kernel.statistic import PairStatistic
 from divkit.measure import Measure
-from divkit.results import Bias, Solution, Terms
+from divkit.results import Solution, Terms
 from divkit.sorting import directions
 
 __all__ = ["SlicedEnergy", "slicing"]
@@ -41,7 +40,7 @@ def slicing(d: int) -> float:
 
 
 @dataclass(frozen=True)
-class SlicedEnergy(Divergence):
+class SlicedEnergy(PairStatistic):
     r"""The sliced energy distance :math:`E_\theta\, \mathcal E(\theta \cdot x, \theta \cdot y)`, θ uniform on the sphere.
 
     In O((n + m) log(n + m)) for each direction, with exact constant: the energy distance is `slicing(d)` times this, an
@@ -76,15 +75,6 @@ class SlicedEnergy(Divergence):
     def name(self) -> str:
         return "sliced-energy"
 
-    @property
-    def bias(self) -> Bias:
-        return Bias.NONE if self.unbiased else Bias.ABOVE
-
-    def require(self, x: Measure, y: Measure) -> None:
-        super().require(x, y)
-        if self.unbiased:
-            require_two(x, y, self.name)
-
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         return self._drawn(x, 0)
 
@@ -109,7 +99,7 @@ class SlicedEnergy(Divergence):
         notes = {
             "projections": len(theta),
             "stderr_of_projections": frame.scale * noise,
-            "energy": constant * frame.scale * float(each.mean()),
+            "energy": constant * frame.scale * float(each.detach().mean()),
         }
         energy = with_errors(kernel, (x, frame.x, constant * alpha), (y, frame.y, constant * beta), second)
         return energy._replace(noise=constant * noise, notes=notes).times(frame.scale / constant)
