@@ -1,4 +1,4 @@
-"""Sphinx configuration; two pages' contents are drawn from the source when the documentation is built."""
+"""Sphinx configuration; three pages' contents are drawn from the source when the documentation is built."""
 
 from __future__ import annotations
 
@@ -58,6 +58,17 @@ def _table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _cases() -> str:
+    """All cases of `divkit reproduce`: what each shows, and its budgets."""
+    from divkit.app.reproduction import listing
+    from divkit.reproduce import CASES
+
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - case", "     - what it shows", "     - short", "     - full"]
+    for name, title, short, full in listing(CASES.values()):
+        lines += [f"   * - ``{name}``", *(f"     - {_plain(text)}" for text in (title, short, full))]
+    return "\n".join(lines) + "\n"
+
+
 def _plain(text: str) -> str:
     for mark in "\\*|`_":
         text = text.replace(mark, "\\" + mark)
@@ -68,6 +79,7 @@ def _generate(_: Any) -> None:
     folder = HERE / "_generated"
     folder.mkdir(exist_ok=True)
     (folder / "house.svg").write_text(house.draw(), encoding="utf-8")
+    (folder / "cases.inc").write_text(_cases(), encoding="utf-8")
     (folder / "fdivergences.inc").write_text(_table(), encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from divkit.app.reproduction import LEGEND, line, summary
+from divkit.app.reproduction import LEGEND, line, spent, summary
 from divkit.app.words import seconds
 from divkit.reproduce import CASES, Result, write
 
@@ -43,6 +43,9 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
                 said for word, said in LEGEND.items() if any(f"; {word}" in (r.paper_source or "") for r in result.rows)
             ],
             "summary": summary(result),
+            "spent": spent(result),
+            "processor": seconds(result.processor),
+            "missed": [line(row) for row in result.rows if row.passed is False],
             "picture": "data:image/png;base64," + base64.b64encode(result.picture).decode(),
             "width": round(ZOOM * int.from_bytes(result.picture[16:20], "big")),
         }
@@ -54,7 +57,7 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
         missing=[case for name, case in CASES.items() if name not in finished and name not in broken],
         held=sum(result.judged - result.missed for result in finished.values()),
         judged=sum(result.judged for result in finished.values()),
-        took=seconds(sum(result.seconds for result in finished.values())),
+        took=round(sum(result.processor for result in finished.values()) / 60),
         now=f"{now.day} {now:%B %Y, %H:%M %Z}",
     )
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from divkit.app.words import numbers, seconds
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform
 
-__all__ = ["MARKS", "Line", "budget", "every", "find", "line", "listing", "one", "show", "verdict"]
+__all__ = ["MARKS", "Line", "budget", "every", "find", "line", "listing", "one", "show", "spent", "verdict"]
 
 MARKS = {UNCONFIRMED: "°", OTHER_DATA: "†"}
 LEGEND = {UNCONFIRMED: "° recalled, not read again: unconfirmed", OTHER_DATA: "† on other data than ours"}
@@ -82,8 +82,12 @@ def summary(result: Result) -> str:
     """How many rows hold."""
     if not result.judged:
         return f"{len(result.rows)} rows, none judged"
-    said = f"{result.judged - result.missed} of {result.judged} rows hold"
-    return said + f", {seconds(result.seconds)} s"
+    return f"{result.judged - result.missed} of {result.judged} rows hold"
+
+
+def spent(result: Result) -> str:
+    """What a case took, by the clock and of the processor."""
+    return f"{seconds(result.seconds)} s, {seconds(result.processor)} s of processor"
 
 
 def verdict(row: Row) -> str:
@@ -115,7 +119,7 @@ def show(case: Case, result: Result, console: Console) -> None:
     """Print a case: protocol, rows, verdict."""
     console.print(Text(f"{case.name}: {case.title}", "bold"))
     console.print(Text(result.protocol))
-    console.print(Text(f"seed {result.seed}, {seconds(result.seconds)} s"))
+    console.print(Text(f"seed {result.seed}, {spent(result)}"))
     console.print()
     for text, style in _lines([line(row) for row in result.rows], console.width):
         console.print(Text(text, style), soft_wrap=True)

@@ -145,7 +145,7 @@ class Case:
     run : callable
         From a `Setup` to an `Outcome`; it draws with `divkit.reproduce.drawing`.
     minutes : float
-        What the short form takes on two cores.
+        What the short form takes of one core.
     short, full : str
         What the two forms differ in, in a sentence each; both empty where there is one form.
     full_minutes : float or None

@@ -149,5 +149,5 @@ CATEGORICAL_BIAS = Case(
         f"second half averaged."
     ),
     run=_run,
-    minutes=0.5,
+    minutes=0.2,
 )

@@ -130,7 +130,7 @@ ESTIMATORS = Case(
         f"{SHARE:.0%}. Seconds are medians and hold the inner problem that several names share."
     ),
     run=_run,
-    minutes=3.0,
+    minutes=2.0,
     short=f"Short form: n = 500 and 2,000, d = 1 and 5, δ = 1, {REPEATS} repetitions.",
     full=f"Full form: n = 500, 2,000 and 10,000, d = 1, 5 and 20, δ = 1 and 2, {MANY} repetitions.",
     full_minutes=300.0,

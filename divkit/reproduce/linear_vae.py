@@ -154,5 +154,5 @@ LINEAR_VAE = Case(
         f"Salakhutdinov (2016)."
     ),
     run=_run,
-    minutes=0.5,
+    minutes=0.1,
 )

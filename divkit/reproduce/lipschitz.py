@@ -126,5 +126,5 @@ LIPSCHITZ = Case(
         f"samples by linear programming. A bound passes up to 1e-6, a value within {ERRORS:g} standard errors."
     ),
     run=_run,
-    minutes=0.7,
+    minutes=0.3,
 )

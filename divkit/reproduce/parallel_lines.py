@@ -144,5 +144,5 @@ PARALLEL_LINES = Case(
         f"kept warm (5 extra batches a step), under the energy distance, and 10 under JS with the critic solved each time."
     ),
     run=_run,
-    minutes=1.0,
+    minutes=0.5,
 )

@@ -104,5 +104,5 @@ SATURATION = Case(
         f"{ERRORS:g} standard errors, or 1e-5."
     ),
     run=_run,
-    minutes=0.2,
+    minutes=0.1,
 )

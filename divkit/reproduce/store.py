@@ -21,6 +21,7 @@ from divkit.writing import write
 
 __all__ = ["Result", "load", "perform", "write"]
 
+KEPT = ("case", "protocol", "seed", "full", "seconds", "processor")
 PARTS = ".parts"  # directory of unfinished cases
 DOTS_PER_INCH = 150
 
@@ -33,7 +34,8 @@ class Result:
     protocol: str
     seed: int
     full: bool
-    seconds: float
+    seconds: float  # of the clock
+    processor: float  # seconds of all cores together
     rows: tuple[Row, ...]
     picture: bytes  # png
 
@@ -50,7 +52,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """What is written as JSON."""
         rows = [row.to_dict() for row in self.rows]
-        kept = {key: getattr(self, key) for key in ("case", "protocol", "seed", "full", "seconds")}
+        kept = {key: getattr(self, key) for key in KEPT}
         return {**kept, "rows": rows}
 
 
@@ -62,7 +64,7 @@ def perform(case: Case, setup: Setup, directory: Path | None) -> Result:
     OSError
         Where they cannot be written; nothing half-written stays behind.
     """
-    protocol, started = case.stated(setup.full), time.monotonic()
+    protocol, started, used = case.stated(setup.full), time.monotonic(), time.process_time()
     parts = None
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -73,7 +75,8 @@ def perform(case: Case, setup: Setup, directory: Path | None) -> Result:
         out = io.BytesIO()
         outcome.figure.savefig(out, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     seconds = round(time.monotonic() - started, 2)
-    result = Result(case.name, protocol, setup.seed, setup.full, seconds, tuple(outcome.rows), out.getvalue())
+    processor = round(time.process_time() - used, 2)
+    result = Result(case.name, protocol, setup.seed, setup.full, seconds, processor, tuple(outcome.rows), out.getvalue())
     if directory is not None:
         write(directory / f"{case.name}.png", result.picture)
         text = json.dumps(result.to_dict(), allow_nan=False, ensure_ascii=False, indent=1)
@@ -97,7 +100,7 @@ def load(case: Case, setup: Setup, directory: Path) -> Result | None:
         if found["case"] != case.name:
             raise ValueError("another case")
         rows = tuple(Row.of(row) for row in found["rows"])
-        kept = {key: found[key] for key in ("case", "protocol", "seed", "full", "seconds")}
+        kept = {"processor": found["seconds"]} | {key: found[key] for key in KEPT if key != "processor" or key in found}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -77,7 +77,7 @@ SYSTEMS = (
         },
         steps=(1500, 10_000),
         sources="Pixels N(·, .15²), or Bernoulli as for black and white ones. Source: Kingma, Welling (2014).",
-        minutes=(0.7, 10.0),
+        minutes=(0.4, 10.0),
     ),
     System(
         name="gumbel-vae",
@@ -92,7 +92,7 @@ SYSTEMS = (
         sources=(
             "Twenty variables of ten categories, pixels N(·, .15²). Source: Jang, Gu, Poole (2017); Maddison, Mnih, Teh (2017)."
         ),
-        minutes=(1.0, 15.0),
+        minutes=(0.4, 15.0),
     ),
     System(
         name="aae",
@@ -105,7 +105,7 @@ SYSTEMS = (
         },
         steps=(1500, 10_000),
         sources="Source: Makhzani et al. (2015); WAE-GAN with squared cost is the same.",
-        minutes=(0.8, 10.0),
+        minutes=(0.4, 10.0),
     ),
     System(
         name="gan",
@@ -116,7 +116,7 @@ SYSTEMS = (
         },
         steps=(1500, 20_000),
         sources="Source: Goodfellow et al. (2014); Radford, Metz, Chintala (2016).",
-        minutes=(0.8, 20.0),
+        minutes=(0.5, 20.0),
     ),
     System(
         name="fgan",
@@ -128,7 +128,7 @@ SYSTEMS = (
         },
         steps=(1500, 20_000),
         sources="Source: Nowozin, Cseke, Tomioka (2016), with the generator's trick of their section 3.2.",
-        minutes=(1.0, 30.0),
+        minutes=(0.7, 30.0),
     ),
     System(
         name="wgan",
@@ -139,7 +139,7 @@ SYSTEMS = (
             "Five critic steps each, clip .01; rates 5e-4 for the paper's 5e-5, which needs ten times the steps. Source: "
             "Arjovsky, Chintala, Bottou (2017)."
         ),
-        minutes=(0.7, 20.0),
+        minutes=(0.4, 40.0),
     ),
     System(
         name="wgan-gp",
@@ -147,7 +147,7 @@ SYSTEMS = (
         variants={"WGAN-GP": Variant(Recipe("wgan-gp", WASSERSTEIN["penalised"], rate=FAST), {"frechet": (6.915, LENET)})},
         steps=(600, 20_000),
         sources="Five critic steps each, λ = 10; rates 1e-3 for the paper's 1e-4. Source: Gulrajani et al. (2017).",
-        minutes=(0.8, 30.0),
+        minutes=(0.6, 60.0),
     ),
     System(
         name="cramer-gan",
@@ -158,7 +158,7 @@ SYSTEMS = (
         },
         steps=(400, 20_000),
         sources="Rates 1e-3. Source: Bellemare et al. (2017). In full, features are 1-Lipschitz by their layers.",
-        minutes=(1.0, 50.0),
+        minutes=(1.0, 120.0),
     ),
 )
 IMAGES = tuple(map(case, SYSTEMS))
