@@ -7,6 +7,7 @@ from divkit.transport.exact import Transport, Wasserstein
 from divkit.transport.extrapolated import Extrapolated, PerDimension
 from divkit.transport.gaussian import GaussianWasserstein
 from divkit.transport.maximal import MaxSlicedWasserstein
+from divkit.transport.semidual import SemiDual
 from divkit.transport.sinkhorn import EntropicOT, Relative, Sinkhorn
 from divkit.transport.sliced import SlicedWasserstein
 
@@ -19,6 +20,7 @@ __all__ = [
     "PerDimension",
     "Power",
     "Relative",
+    "SemiDual",
     "Sinkhorn",
     "SlicedWasserstein",
     "Transport",
