@@ -25,6 +25,7 @@ __all__ = ["SemiDual"]
 BATCH = 256  # rows of x a step: each is compared with all of y
 LOOK = 50  # steps between values on all rows
 PATIENCE = 6  # looks without a gain after which the potential is settled
+POTENTIAL = perceptron()
 ROWS = 1000  # of each sample, whose mean cost is the unit of the potential
 
 
@@ -66,8 +67,8 @@ class SemiDual(Divergence):
     (True, True, True)
     """
 
-    cost: Power | Custom = Power(2.0)
-    critic: Factory | Perceptron = perceptron()
+    cost: Power | Custom
+    critic: Factory | Perceptron = POTENTIAL
     steps: int = 3000
     rate: float = 3e-3
     tol: float = 1e-3

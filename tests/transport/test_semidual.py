@@ -69,11 +69,11 @@ def test_arguments_out_of_range_are_refused() -> None:
     with pytest.raises(TypeError, match=r"cost must be a Power or a Custom\(function\); got 2"):
         SemiDual(2)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="steps must be a whole number of at least 1; got 0"):
-        SemiDual(steps=0)
+        SemiDual(CITY, steps=0)
     with pytest.raises(ValueError, match="rate must be a positive finite number"):
-        SemiDual(rate=-1.0)
+        SemiDual(CITY, rate=-1.0)
     with pytest.raises(ValueError, match="tol must be a positive finite number"):
-        SemiDual(tol=0.0)
+        SemiDual(CITY, tol=0.0)
 
 
 def test_it_settles_by_itself() -> None:
