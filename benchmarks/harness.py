@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-__all__ = ["Contestant", "Measured", "duel", "environment", "exponent", "peak", "save", "table"]
+__all__ = ["Contestant", "Measured", "duel", "environment", "exponent", "keep", "peak", "save", "table"]
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,14 @@ def save(rows: Sequence[Measured], path: Path) -> None:
     path.write_text(
         json.dumps({"environment": environment(), "rows": [asdict(r) for r in rows]}, indent=1) + "\n", encoding="utf-8"
     )
+
+
+def keep(rows: Sequence[dict[str, object]], path: Path) -> None:
+    """Add figures to those of earlier runs, in place of what was measured of the same task before."""
+    old = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    found = {tuple(row.get(key) for key in ("task", "name", "n", "d")): row for row in (*old, *rows)}
+    text = json.dumps({"environment": environment(), "rows": list(found.values())}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _resident(pid: int, key: str) -> float:

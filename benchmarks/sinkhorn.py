@@ -16,13 +16,13 @@ import argparse
 import importlib.util
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import geomloss
 import ot
 import torch
-from harness import environment, exponent, peak
+from harness import environment, exponent, keep, peak
 from torch import Tensor
 
 import divkit as dk
@@ -124,11 +124,11 @@ def contestants(
 
 
 def race(
-    n: int, d: int, blur: float, scalings: tuple[float, ...], repeats: int, *, solved: bool = True
+    n: int, d: int, blur: float, scalings: tuple[float, ...], repeats: int, against: tuple[str, ...], *, solved: bool = True
 ) -> list[dict[str, object]]:
     x, y = data(n, d)
     truth = run(dk.get("sinkhorn", epsilon=2 * blur**2, tol=1e-7).loss, x.double(), y.double()) if solved else None
-    racers = contestants(n, d, blur, scalings)
+    racers = {k: v for k, v in contestants(n, d, blur, scalings).items() if k.startswith(("divkit", *against))}
     times: dict[str, list[float]] = {name: [] for name in racers}
     rows = []
     for repeat in range(repeats + 1):  # the first warms up: KeOps and jax compile
@@ -203,6 +203,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("judged", "growth", "scalings", "large", "sharp", "memory"))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--against", nargs="*", default=["GeomLoss", "POT", "OTT"], help="rivals whose name starts so")
+    parser.add_argument("--smallest", type=int, default=0)
     parser.add_argument("--largest", type=int, default=20_000)
     parser.add_argument("--draw", action="store_true", help="draw the picture from saved figures and stop")
     parser.add_argument("--out", type=Path, required=True)
@@ -213,21 +215,22 @@ def main() -> None:
         return
     torch.set_num_threads(2)
     print(environment(), "KeOps" if KEOPS else "no KeOps", "OTT" if OTT else "no OTT")
-    sizes = [size for size in GROWTH if size[0] <= options.largest]
-    tasks: dict[str, Callable[[], list[dict[str, object]]]] = {
-        "judged": lambda: [r for size in JUDGED for r in race(*size, (0.5,), options.repeats)],
-        "growth": lambda: [r for size in sizes for r in race(*size, (0.5,), 1)],
-        "scalings": lambda: race(2000, 3, 0.05, (0.5, 0.9, 0.99), 1),
-        "large": lambda: [r for size in LARGE for r in race(*size, (0.5,), 1, solved=False)],
-        "sharp": lambda: [sharp(*size) for size in SHARP],
+    sizes = [size for size in GROWTH if options.smallest <= size[0] <= options.largest]
+    against = tuple(options.against)
+    tasks: dict[str, Callable[[], Iterator[list[dict[str, object]]]]] = {
+        "judged": lambda: (race(*size, (0.5,), options.repeats, against) for size in JUDGED),
+        "growth": lambda: (race(*size, (0.5,), 1, against) for size in sizes),
+        "scalings": lambda: iter([race(2000, 3, 0.05, (0.5, 0.9, 0.99), 1, against)]),
+        "large": lambda: (race(*size, (0.5,), 1, against, solved=False) for size in LARGE),
+        "sharp": lambda: ([sharp(*size)] for size in SHARP),
     }
     for part, task in tasks.items():
         if options.only in (None, part):
-            rows = task()
-            text = json.dumps({"environment": environment(), "rows": rows}, indent=1)
-            (options.out / f"sinkhorn-{part}.json").write_text(text + "\n", encoding="utf-8")
+            path = options.out / f"sinkhorn-{part}.json"
+            for rows in task():  # a run that is cut off has said and kept what it measured
+                keep(rows, path)
             if part == "growth":
-                growth(rows)
+                growth(json.loads(path.read_text(encoding="utf-8"))["rows"])
     if options.only in (None, "memory"):
         for who in ("divkit", "tensorized"):
             print(f"peak memory beyond imports and data, n = 5000, d = 3: {who} {peak(MEMORY, who, '5000', '3', '.05'):.0f} MB")

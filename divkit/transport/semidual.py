@@ -138,7 +138,8 @@ class SemiDual(Divergence):
                 _, nearest = pairs.minimum(self.cost, at.x[rows], at.y, v.detach())
                 w = x.weights.detach()[rows].double()
                 optimiser.zero_grad()
-                ((w @ v[nearest]) / w.sum() - y.weights.detach().double() @ v).div(unit).backward()
+                loss = ((w @ v[nearest]) / w.sum() - y.weights.detach().double() @ v) / unit
+                torch.autograd.backward(loss)
                 optimiser.step()
                 schedule.step()
         return best, step, _gain(values)
