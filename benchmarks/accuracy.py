@@ -102,33 +102,34 @@ def show(rows: list[dict]) -> None:
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Root mean square error of KL against the dimension, a panel per shift."""
+    """Root mean square error of KL and JS against the dimension, a column per shift."""
     from divkit.reproduce.drawing import COLOURS, panels
 
     size = max(r["n"] for r in rows if r["rival"] == "divkit")
     size = 2000 if any(r["n"] == 2000 for r in rows) else size
     shifts = sorted({r["shift"] for r in rows})
-    figure, axes = panels(1, len(shifts), 3.3, 3.0)
-    for ax, shift in zip(axes[0], shifts):
-        for colour, rival in zip((*COLOURS, "#000000"), RIVALS):
-            points = [
-                (r["d"], 100 * r["rmse"])
-                for r in rows
-                if (r["shift"], r["n"], r["divergence"], r["rival"]) == (shift, size, "kl", rival)
-            ]
-            if points:
-                ax.plot(
-                    *zip(*points), "o-", color=colour, markersize=3.5, linewidth=2.4 if rival == "divkit" else 1.2, label=rival
-                )
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.set_xticks([1, 5, 20], ["1", "5", "20"])
-        ax.minorticks_off()
-        ax.set_xlabel("dimension")
-        ax.set_title(f"shift δ = {shift:g}, n = {size:,}")
-    axes[0, 0].set_ylabel("error of KL, % of the truth (rms)")
-    figure.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside right center")
-    figure.savefig(path, dpi=150)
+    figure, axes = panels(2, len(shifts), 3.1, 2.4)
+    for line, name in zip(axes, ("kl", "js")):
+        for ax, shift in zip(line, shifts):
+            for colour, rival in zip((*COLOURS, "#000000"), RIVALS):
+                here = [r for r in rows if (r["shift"], r["n"], r["divergence"], r["rival"]) == (shift, size, name, rival)]
+                width = 2.4 if rival == "divkit" else 1.2
+                points = [r["d"] for r in here], [max(100 * r["rmse"], 0.3) for r in here]
+                if here:
+                    ax.plot(*points, "o-", color=colour, markersize=3.5, linewidth=width, label=rival)
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+            ax.set_xticks([1, 5, 20], ["1", "5", "20"])
+            ax.set_yticks([1, 10, 100], ["1", "10", "100"])
+            ax.set_ylim(0.25, 250)
+            ax.minorticks_off()
+            if name == "kl":
+                ax.set_title(f"shift δ = {shift:g}, n = {size:,}")
+            else:
+                ax.set_xlabel("dimension")
+        line[0].set_ylabel(f"error of {name}, % (rms)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center")
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:

@@ -1,0 +1,53 @@
+"""Monte-Carlo spread over mean standard error of one logit's whole table, on laws with light and heavy terms."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Exponential, Independent, Laplace, Normal
+
+import divkit as dk
+from divkit.fdiv import TABLE
+from divkit.measure import pair
+
+RUNS = 60
+SLACK = 3 / np.sqrt(2 * RUNS)  # standard errors of a standard deviation, relative
+WORDS = ("heavy_tail", "unreliable", "saturated")  # notes that take the standard error back
+PAIRS = {
+    "gaussian": (Normal(torch.tensor([0.7]), torch.tensor([1.0])), Normal(torch.tensor([0.0]), torch.tensor([1.3]))),
+    "exponential": (Exponential(torch.tensor([1.0])), Exponential(torch.tensor([1.6]))),
+    "laplace": (Laplace(torch.tensor([0.8]), torch.tensor([1.0])), Laplace(torch.tensor([0.0]), torch.tensor([1.0]))),
+    "five dimensions": (Normal(torch.eye(5)[0], torch.ones(5)), Normal(torch.zeros(5), torch.ones(5))),
+}
+
+
+def found(p: Distribution, q: Distribution, seed: int) -> dict[str, dk.Estimate]:
+    def draw(law: Distribution, n: int) -> Tensor:
+        return Independent(law, 1).sample((n,))
+
+    with torch.random.fork_rng(), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(seed)
+        x, y = draw(p, 500), draw(q, 600)
+        solution = dk.get("js").solve(*pair(x, y))
+        return {name: dk.get(name).estimate(x, y, solution=solution) for name in TABLE}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("laws", PAIRS)
+def test_spread_of_the_whole_table(laws: str) -> None:
+    runs = [found(*PAIRS[laws], seed) for seed in range(RUNS)]
+    ratios = {}
+    for name in TABLE:
+        estimates = [run[name] for run in runs]
+        warned = np.mean([any(word in e.notes for word in WORDS) for e in estimates])
+        if warned < 0.2:
+            ratios[name] = float(np.std([e.value for e in estimates], ddof=1) / np.mean([e.stderr for e in estimates]))
+    assert {"js", "squared-hellinger", "tv", "le-cam", "lin-k", "gan", "fgan-js"} <= ratios.keys()
+    outside = {name: ratio for name, ratio in ratios.items() if not 0.8 * (1 - SLACK) < ratio < 1.25 * (1 + SLACK)}
+    print(laws, {k: round(v, 2) for k, v in ratios.items()})
+    assert outside == {}, ratios
