@@ -9,6 +9,7 @@ import torch
 from traits import samples
 
 import divkit as dk
+from divkit.critic import GradientPenalty
 
 F64 = torch.float64
 NAMES = ("w1", "w2", "sliced-w1", "sliced-w2", "max-sliced-w2", "gaussian-w2")
@@ -87,3 +88,21 @@ def test_a_maximum_over_directions_is_not_one_over_random_ones() -> None:
     x, y = cloud(3000, 50, 0), cloud(3000, 50, 1)
     x[:, 0] += 1
     assert dk.get("max-sliced-w2", restarts=2).estimate(x, y).value > 0.9
+
+
+def test_more_than_five_thousand_rows_need_no_other_package() -> None:
+    """GeomLoss stops with a NameError beyond 5 000 rows where KeOps is missing."""
+    x, y = cloud(5100, 2, 0).float().requires_grad_(), cloud(300, 2, 1).float() + 1
+    value = dk.get("sinkhorn", epsilon=0.5).loss(x, y)
+    value.backward()
+    assert float(value.detach()) == pytest.approx(2.0, abs=0.4)
+    assert x.grad is not None
+    assert float(x.grad.sum(0)[0]) == pytest.approx(-2.0, abs=0.3)  # of |x − y|² moved as a whole
+
+
+def test_a_perfect_critic_pays_no_penalty_whatever_the_batch() -> None:
+    """torchgan's penalty of a linear critic of unit slope is 9, 49, 225 at batches of 16, 64, 256."""
+    for n in (16, 64, 256):
+        x, y = (dk.Measure(cloud(n, 3, seed)) for seed in (0, 1))
+        found = GradientPenalty()(lambda m: m.flat[:, 0], x, y, torch.Generator().manual_seed(0))
+        assert float(found) == pytest.approx(0.0, abs=1e-20)
