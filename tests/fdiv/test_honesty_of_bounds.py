@@ -49,5 +49,4 @@ def test_spread_of_the_whole_table(laws: str) -> None:
             ratios[name] = float(np.std([e.value for e in estimates], ddof=1) / np.mean([e.stderr for e in estimates]))
     assert {"js", "squared-hellinger", "tv", "le-cam", "lin-k", "gan", "fgan-js"} <= ratios.keys()
     outside = {name: ratio for name, ratio in ratios.items() if not 0.8 * (1 - SLACK) < ratio < 1.25 * (1 + SLACK)}
-    print(laws, {k: round(v, 2) for k, v in ratios.items()})
     assert outside == {}, ratios
