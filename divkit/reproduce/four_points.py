@@ -145,6 +145,6 @@ FOUR_POINTS = Case(
     short=f"{STEPS[False]} steps, {SEEDS[False]} seeds.",
     full=f"{STEPS[True]} steps, {SEEDS[True]} seeds.",
     run=_run,
-    minutes=4.0,
-    full_minutes=40.0,
+    minutes=1.0,
+    full_minutes=25.0,
 )

@@ -78,7 +78,7 @@ LOSSES: dict[str, Loss] = {
     "sliced-w2": Loss(registry.get("sliced-w2"), _CLOSED),
 }
 SHORT = ("GAN", "WGAN-GP", "energy", "Sinkhorn")
-STEPS = {False: 800, True: 6000}
+STEPS = {False: 500, True: 5000}
 
 
 def _one(data: str, name: str, seed: int, full: bool) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def _case(data: str, title: str) -> Case:
         short=f"{STEPS[False]} steps, {', '.join(SHORT)}, one seed; nothing is judged after so few steps.",
         full=f"{STEPS[True]} steps, {len(LOSSES)} losses, {SEEDS[True]} seeds.",
         run=partial(_run, data),
-        minutes=3.0,
+        minutes=1.0,
         full_minutes=90.0,
     )
 
