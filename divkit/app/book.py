@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -10,8 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from divkit.app.reproduction import LEGEND, line, spent, summary
-from divkit.app.words import seconds
+from divkit.app.reproduction import LEGEND, line, processor, spent, summary
 from divkit.reproduce import CASES, Result, write
 
 __all__ = ["bind", "render"]
@@ -44,7 +44,7 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
             ],
             "summary": summary(result),
             "spent": spent(result),
-            "processor": seconds(result.processor),
+            "processor": processor(result),
             "missed": [line(row) for row in result.rows if row.passed is False],
             "picture": "data:image/png;base64," + base64.b64encode(result.picture).decode(),
             "width": round(ZOOM * int.from_bytes(result.picture[16:20], "big")),
@@ -57,7 +57,7 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
         missing=[case for name, case in CASES.items() if name not in finished and name not in broken],
         held=sum(result.judged - result.missed for result in finished.values()),
         judged=sum(result.judged for result in finished.values()),
-        took=round(sum(result.processor for result in finished.values()) / 60),
+        took=round(sum(r.processor for r in finished.values() if math.isfinite(r.processor)) / 60),
         now=f"{now.day} {now:%B %Y, %H:%M %Z}",
     )
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from divkit.app.words import numbers, seconds
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform
 
-__all__ = ["MARKS", "Line", "budget", "every", "find", "line", "listing", "one", "show", "spent", "verdict"]
+__all__ = ["MARKS", "Line", "budget", "every", "find", "line", "listing", "one", "processor", "show", "spent", "verdict"]
 
 MARKS = {UNCONFIRMED: "°", OTHER_DATA: "†"}
 LEGEND = {UNCONFIRMED: "° recalled, not read again: unconfirmed", OTHER_DATA: "† on other data than ours"}
@@ -87,7 +87,12 @@ def summary(result: Result) -> str:
 
 def spent(result: Result) -> str:
     """What a case took, by the clock and of the processor."""
-    return f"{seconds(result.seconds)} s, {seconds(result.processor)} s of processor"
+    return f"{seconds(result.seconds)} s, {processor(result)} s of processor"
+
+
+def processor(result: Result) -> str:
+    """Seconds of all cores together."""
+    return seconds(result.processor) if math.isfinite(result.processor) else "—"
 
 
 def verdict(row: Row) -> str:

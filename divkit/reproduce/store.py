@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import shutil
 import time
@@ -35,7 +36,7 @@ class Result:
     seed: int
     full: bool
     seconds: float  # of the clock
-    processor: float  # seconds of all cores together
+    processor: float  # seconds of all cores together; NaN in results of before it was measured
     rows: tuple[Row, ...]
     picture: bytes  # png
 
@@ -100,7 +101,7 @@ def load(case: Case, setup: Setup, directory: Path) -> Result | None:
         if found["case"] != case.name:
             raise ValueError("another case")
         rows = tuple(Row.of(row) for row in found["rows"])
-        kept = {"processor": found["seconds"]} | {key: found[key] for key in KEPT if key != "processor" or key in found}
+        kept = {"processor": math.nan} | {key: found[key] for key in KEPT if key != "processor" or key in found}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

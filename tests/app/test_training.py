@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,33 @@ def test_a_run_is_not_overwritten_but_continued(
     assert _main(monkeypatch, *command, "--steps", "4", "--resume") == 0
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == [0, 2, 4]
+
+
+class _Events:
+    """Stands in for tensorboard's writer."""
+
+    def __init__(self, out: str) -> None:
+        self.out, self.found, self.flushed = out, [], 0
+
+    def add_scalar(self, key: str, value: float, step: int) -> None:
+        self.found.append((key, step))
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+
+def test_tensorboard_gets_every_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[_Events] = []
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = lambda out: made.append(_Events(out)) or made[0]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    train(Order("gan", "ring8", "energy", tmp_path / "run", SHORT, tensorboard=True))
+    assert made[0].out == str(tmp_path / "run")
+    assert sorted(made[0].found) == [("loss", 4), ("objective", 0), ("objective", 4)]
+    assert made[0].flushed == 2
+
+
+def test_tensorboard_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert _main(monkeypatch, "gan", "--data", "ring8", "--tensorboard", "--out", str(tmp_path / "run")) == 2
+    assert "--tensorboard needs tensorboard: pip install tensorboard; or leave it out." in capsys.readouterr().err
