@@ -62,14 +62,14 @@ def rivals(permutations: int) -> dict[str, Test]:
     return found
 
 
-def shares(problem: Problem, tests: dict[str, Test], strength: float, repeats: int) -> dict[str, float]:
+def shares(problem: Problem, tests: dict[str, Test], strength: float, seeds: range) -> dict[str, float]:
     """Of rejections."""
     counts = dict.fromkeys(tests, 0)
-    for seed in range(repeats):
+    for seed in seeds:
         x, y = problem.draw(np.random.default_rng(seed), problem.n, strength)
         for name, rejects in tests.items():
             counts[name] += rejects(x, y, seed)
-    return {name: count / repeats for name, count in counts.items()}
+    return {name: count / len(seeds) for name, count in counts.items()}
 
 
 def picture(table: dict[str, dict[float, dict[str, float]]], path: Path) -> None:
@@ -93,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("problems", nargs="*")
     parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--first", type=int, default=10_000, help="seed: those below 10 000 were used in the making")
     parser.add_argument("--permutations", type=int, default=199)
     parser.add_argument("--strengths", type=float, nargs="*")
     parser.add_argument("--tests", nargs="*", default=["adaptive", "mmd", "energy"])
@@ -106,7 +107,7 @@ def main() -> None:
     table: dict[str, dict[float, dict[str, float]]] = {}
     for name in given.problems or PROBLEMS:
         for strength in given.strengths or PROBLEMS[name].strengths:
-            found = shares(PROBLEMS[name], tests, strength, given.repeats)
+            found = shares(PROBLEMS[name], tests, strength, range(given.first, given.first + given.repeats))
             table.setdefault(name, {})[strength] = found
             print(f"{name:14s} {strength:8.2f} " + " ".join(f"{share:9.3f}" for share in found.values()), flush=True)
     if given.picture:

@@ -105,7 +105,7 @@ def _bump(t: np.ndarray) -> np.ndarray:  # -> e⁻¹ at most: up on (−1, −½
 
 
 PROBLEMS = {
-    "mixture": Problem("mixture of four Gaussians", mixture, 500, (0.0, 0.4, 0.7, 1.0)),
+    "mixture": Problem("mixture of four Gaussians", mixture, 500, (-0.5, -0.3, 0.0, 0.4, 0.7)),
     "perturbed-1": Problem("perturbed uniform, d = 1", perturbed(1), 500, (0.0, 0.2, 0.3, 0.4)),
     "perturbed-2": Problem("perturbed uniform, d = 2", perturbed(2), 500, (0.0, 0.4, 0.6, 0.8)),
     "blobs": Problem("blobs", blobs, 500, (0.0, 0.5, 0.7, 0.9)),
