@@ -169,7 +169,7 @@ def draw(path: Path, picture: Path) -> None:
     tasks = [t for t in known if any(r["task"] == t for r in rows)]
     figure, axes = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 3.4), squeeze=False, layout="constrained")
     for axis, task in zip(axes[0], tasks):
-        for name in dict.fromkeys(r["name"] for r in rows if r["task"] == task):
+        for name in sorted({r["name"] for r in rows if r["task"] == task}):
             mine = sorted((r["n"], r["seconds"]) for r in rows if r["task"] == task and r["name"] == name)
             sizes, seconds = zip(*mine)
             slope = f" (n^{exponent(sizes, seconds):.1f})" if len(sizes) > 2 else ""
