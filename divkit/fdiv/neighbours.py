@@ -176,7 +176,5 @@ class NearestNeighbourRenyi(_NearestNeighbour):
         share = torch.exp(exponents - top)
         notes = {"tied_share": float(solution.state["tied"].double().mean())}
         of_x, of_y = self.neighbourly(solution, (share / share.mean()).detach(), y.n)
-        made = Terms.of_means(
-            lambda g, h: (g[0].log() + top) / power, (x, share[:, None]), (y, torch.zeros(y.n, 1).to(share)), notes
-        )
+        made = Terms.of_means(lambda g, h: (g[0].log() + top) / power, (x, share[:, None]), (y, share.new_zeros(y.n, 1)), notes)
         return made._replace(x=made.x + of_x, y=of_y)
