@@ -1,4 +1,8 @@
-"""Monte-Carlo spread over mean standard error of one logit's whole table, on laws of unequal scales."""
+"""Monte-Carlo spread over mean standard error of one logit's whole table, on laws of unequal scales.
+
+Runs whose notes take the standard error back (a tail, a disagreement, saturation) are told to the user as such and left out; where they
+are more than a fifth, the record is left out. One of sixty exponential samples has a logit so large that kl is −1.6 ± 1.2: flagged.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Exponential, Independent, Laplace, Normal
 
 import divkit as dk
 from divkit.fdiv import TABLE
@@ -19,6 +23,8 @@ SLACK = 3 / np.sqrt(2 * RUNS)  # standard errors of a standard deviation, relati
 WORDS = ("heavy_tail", "unreliable", "saturated")  # notes that take the standard error back
 PAIRS = {
     "gaussian": (Normal(torch.tensor([0.7]), torch.tensor([1.0])), Normal(torch.tensor([0.0]), torch.tensor([1.3]))),
+    "exponential": (Exponential(torch.tensor([1.0])), Exponential(torch.tensor([1.6]))),
+    "laplace": (Laplace(torch.tensor([0.5]), torch.tensor([1.0])), Laplace(torch.tensor([0.0]), torch.tensor([1.4]))),
 }
 
 
@@ -40,10 +46,9 @@ def test_spread_of_the_whole_table(laws: str) -> None:
     runs = [found(*PAIRS[laws], seed) for seed in range(RUNS)]
     ratios = {}
     for name in TABLE:
-        estimates = [run[name] for run in runs]
-        warned = np.mean([any(word in e.notes for word in WORDS) for e in estimates])
-        if warned < 0.2:
-            ratios[name] = float(np.std([e.value for e in estimates], ddof=1) / np.mean([e.stderr for e in estimates]))
+        trusted = [run[name] for run in runs if not any(word in run[name].notes for word in WORDS)]
+        if len(trusted) > 0.8 * RUNS:
+            ratios[name] = float(np.std([e.value for e in trusted], ddof=1) / np.mean([e.stderr for e in trusted]))
     assert {"js", "squared-hellinger", "tv", "le-cam", "lin-k", "gan", "fgan-js"} <= ratios.keys()
     outside = {name: ratio for name, ratio in ratios.items() if not 0.8 * (1 - SLACK) < ratio < 1.25 * (1 + SLACK)}
     assert outside == {}, ratios
