@@ -213,7 +213,13 @@ def test_interrupt_reaches_compiled_code(files: Path) -> None:
         np.save(files / f"{name}.npy", generator.normal(size=(20_000, 2)))
     run = [*RUN, "compare", "a.npy", "b.npy", "-d", "w2", "--max-rows", "20000"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process_:
+    # the background jobs of a shell ignore it, and so do their children
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        begun = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    with begun as process_:
         time.sleep(5)
         process_.send_signal(signal.SIGINT)
         started = time.monotonic()
