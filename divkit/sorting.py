@@ -14,12 +14,23 @@ from torch import Tensor
 
 from divkit.measure import Measure
 
-__all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles"]
+__all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles", "ranked"]
 
 TOP = (-1, -2) if sys.byteorder == "little" else (0, 1)  # places of the two highest sixteens of bits
 PARALLEL = 1 << 16  # numbers below which threads cost more than they spare
 
 CostOfDifference = Callable[[Tensor], Tensor]
+
+
+def ranked(values: Tensor, *ranks: int) -> list[float]:  # (K,)
+    """The values of these ranks, counted from 1, each by one selection: NumPy's takes an eighth of torch's time."""
+    if values.device.type != "cpu":
+        return [float(values.kthvalue(rank).values) for rank in ranks]
+    some, found = values.numpy().copy(), []
+    for rank in ranks:
+        some.partition(rank - 1)
+        found.append(float(some[rank - 1]))
+    return found
 
 
 class Arcs(NamedTuple):

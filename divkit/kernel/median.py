@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from divkit.checks import whole
+from divkit.sorting import ranked
 
 __all__ = ["Median", "thinned"]
 
@@ -30,11 +31,7 @@ class Median:
         distances = torch.pdist(thinned(x, self.rows), norm)
         if not len(distances):
             return 1.0, "one point has no distances; the bandwidth was set to 1"
-        half = (len(distances) + 1) // 2
-        lower = upper = distances.kthvalue(half).values
-        if len(distances) % 2 == 0 and int((distances <= lower).sum()) == half:
-            upper = distances[distances > lower].min()
-        median = float(lower + upper) / 2
+        median = sum(ranked(distances, (len(distances) + 1) // 2, len(distances) // 2 + 1)) / 2
         if median > 0:
             return median, None
         positive = distances[distances > 0]

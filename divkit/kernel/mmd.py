@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -121,10 +121,14 @@ class MMD(PairStatistic):
             (mean_x, error_x), (mean_y, error_y) = (_seen(kernel, m, held, t) for m, held in ((p, px), (q, py)))
         return Witness(mean_x - mean_y, torch.hypot(error_x, error_y))
 
-    def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """The kernel in words, its bandwidth that of the pooled sample."""
+    def fitted(self, pooled: Measure) -> MMD:
+        """The same with the bandwidth of the pooled sample."""
         found = {key: value for key, value in self.solve(pooled, pooled).state.items() if key != "said"}
-        return described(self.kernel.fitted(found))
+        return replace(self, kernel=self.kernel.fitted(found))
+
+    def chosen(self, pooled: Measure, label: Tensor) -> str:
+        """The kernel in words, whatever the label."""
+        return described(self.kernel)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from divkit.checks import at_least, whole
 from divkit.kernel.kernels import Gaussian, Kernel, LaplaceL1, thinned
 from divkit.kernel.mmd import described, u_nulls
 from divkit.measure import Measure
+from divkit.sorting import ranked
 
 __all__ = ["Adaptive"]
 
@@ -74,34 +75,45 @@ class Adaptive:
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:  # labels: (B, N) -> (B,)
         """The statistic under each relabelling."""
-        points, kernels, frame = self._kernels(pooled)
-        scores = _scores(points, kernels, frame, labels)
-        scale = max(self.sharpness, torch.finfo(torch.float64).eps)
-        return torch.logsumexp(scale * scores, 0).sub(math.log(len(kernels))) / scale
+        return self.fitted(pooled).null(pooled, labels)
 
-    def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """The kernel with the largest value."""
-        points, kernels, scale = self._kernels(pooled)
-        best = int(_scores(points, kernels, scale, label[None])[:, 0].argmax())
-        return described(kernels[best])
-
-    def _kernels(self, pooled: Measure) -> tuple[Tensor, list[Kernel], float]:
-        """Points in a frame of that scale, and kernels in the data's own units."""
+    def fitted(self, pooled: Measure) -> _Fitted:
+        """The test with the bandwidths of the pooled rows."""
         frame = pairs.frame(pooled, pooled)
         steps = [step / max(self.bandwidths - 1, 1) for step in range(self.bandwidths)]
         norms = [family(1.0).form.norm for family in self.families]
         ends = {norm: tuple(width * frame.scale for width in _widths(frame.x, norm)) for norm in norms}
         grids = [[low * (high / low) ** step for step in steps] for low, high in (ends[norm] for norm in norms)]
-        return frame.x, [family(width) for family, widths in zip(self.families, grids) for width in widths], frame.scale
+        kernels = [family(width) for family, widths in zip(self.families, grids) for width in widths]
+        return _Fitted(self.name, frame.x, kernels, frame.scale, max(self.sharpness, torch.finfo(torch.float64).eps))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Points in a frame of a scale, and kernels in the data's own units: the same under every relabelling."""
+
+    name: str
+    points: Tensor
+    kernels: list[Kernel]
+    scale: float
+    sharpness: float
+
+    def null(self, pooled: Measure, labels: Tensor) -> Tensor:
+        scores = _scores(self.points, self.kernels, self.scale, labels)
+        return torch.logsumexp(self.sharpness * scores, 0).sub(math.log(len(self.kernels))) / self.sharpness
+
+    def chosen(self, pooled: Measure, label: Tensor) -> str:
+        """The kernel with the largest value."""
+        return described(self.kernels[int(_scores(self.points, self.kernels, self.scale, label[None])[:, 0].argmax())])
 
 
 def _widths(points: Tensor, norm: float) -> tuple[float, float]:
     """The ends of the grid: half a low and twice a high quantile of the positive distances, 1 where there are none."""
     distances = torch.pdist(thinned(points, ROWS), norm)
-    distances = distances[distances > 0]
-    if not len(distances):
+    positive = int(distances.count_nonzero())
+    if not positive:
         return 1.0, 1.0
-    low, high = (float(distances.kthvalue(math.ceil(q * len(distances))).values) for q in (LOW, HIGH))
+    low, high = ranked(distances, *(len(distances) - positive + math.ceil(q * positive) for q in (LOW, HIGH)))
     return low / 2, 2 * high
 
 

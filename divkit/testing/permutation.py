@@ -36,12 +36,22 @@ class Statistic(Protocol):
     def null(self, pooled: Measure, labels: Tensor) -> Tensor: ...
 
 
+class Fitted(Protocol):
+    """A statistic whose kernel has been found."""
+
+    @property
+    def name(self) -> str: ...
+    def null(self, pooled: Measure, labels: Tensor) -> Tensor: ...
+    def chosen(self, pooled: Measure, label: Tensor) -> str:
+        """Describe the kernel, for the observed label (N,) bool."""
+
+
 @runtime_checkable
 class Chooser(Protocol):
-    """A statistic with a kernel that depends on the data."""
+    """A statistic with a kernel that depends on the pooled rows, and on them alone."""
 
-    def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """Describe it, for the observed label (N,) bool."""
+    def fitted(self, pooled: Measure) -> Fitted:
+        """Find the kernel, once for all relabellings."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,9 @@ def permutation_test(name: str, statistic: Statistic, x: Measure, y: Measure, am
         pooled = _double(x.detach().cat(y.detach()))
         batches = among.all(size) if exhaustive else among.drawn(count, size, draws.seed)
         tally = _Tally(None if exhaustive else draws.enough)
-        tally.run(statistic, pooled, among.observed, batches, draws.progress)
-        kernel = statistic.chosen(pooled, _labels(among.observed, pooled)) if isinstance(statistic, Chooser) else ""
+        fitted = statistic.fitted(pooled) if isinstance(statistic, Chooser) else None
+        tally.run(fitted or statistic, pooled, among.observed, batches, draws.progress)
+        kernel = fitted.chosen(pooled, _labels(among.observed, pooled)) if fitted else ""
     found = TestResult(name, tally.statistic, tally.pvalue, x.n, y.n, tally.drawn, exhaustive)
     return replace(found, notes=_notes(count, exhaustive), kernel=kernel, scheme=among.scheme, stopped=tally.stopped)
 
@@ -95,7 +106,7 @@ class _Tally:
 
     def run(
         self,
-        statistic: Statistic,
+        statistic: Statistic | Fitted,
         pooled: Measure,
         observed: Labels,
         batches: Iterator[Labels],

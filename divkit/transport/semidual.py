@@ -106,7 +106,7 @@ class SemiDual(Divergence):
             steps,
             gain,
             lower=lower * at.unit,
-            upper=max(upper, lower) * at.unit,
+            upper=upper * at.unit,
         )
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
