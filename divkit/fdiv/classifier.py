@@ -162,7 +162,8 @@ class Classifier(Divergence):
 
         s, t = raw(held_x), raw(held_y)
         (slope, shift), settled = platt((s, t), (held_x.weights, held_y.weights), held_x.effective + held_y.effective)
-        calibration = Calibration(slope, shift, *reach(slope * s + shift, slope * t + shift))
+        mass = held_x.weights.double() * x.effective, held_y.weights.double() * y.effective
+        calibration = Calibration(slope, shift, *reach((slope * s + shift, slope * t + shift), mass))
         return lambda m: calibration(raw(m)), settled
 
     @property

@@ -18,6 +18,7 @@ from divkit.results import Terms
 __all__ = ["LogitDual"]
 
 SEEN = 3  # rows of x that must have a larger logit (of y, a smaller one) before a critic's logit is believed
+LIKELY = 0.4  # rows of y that must be expected where a logit is so large (of x, where it is so small)
 FAR = 3.3  # standard errors: five folds judge two conditions each, and two errors would fail one run in ten by chance
 FLAT = 0.01  # a mean slope of the logistic bound that counts as zero: on separable samples all rows pull one way
 PRIOR = 0.25  # standard deviation of the normal prior on the calibration's slope − 1 and shift
@@ -54,7 +55,8 @@ class LogitDual(Dual):
         (s, t), weights = (scores(m).double().clamp(-50, 50) for m in held), [m.weights.double() for m in held]
         (slope, shift), settled = platt((s, t), (weights[0], weights[1]), held[0].effective + held[1].effective)
         seen = [slope * torch.cat([scores(f), scores(h)]).double() + shift for f, h in zip(fit, held)]
-        low, high = reach(seen[0], seen[1])
+        mass = [torch.cat([m.weights.double() * m.effective for m in both]) for both in zip(fit, held)]
+        low, high = reach((seen[0], seen[1]), (mass[0], mass[1]))
         return Calibration(slope, shift, low, high, settled)
 
     def witnessed(self, x: Measure, y: Measure) -> float:
@@ -62,11 +64,23 @@ class LogitDual(Dual):
         return math.log(min(x.effective, y.effective))
 
 
-def reach(s: Tensor, t: Tensor) -> tuple[float, float]:
-    """The smallest and largest logit to be believed: some rows of y lie below, some of x above."""
-    high = float(s.topk(min(SEEN, 1 + len(s) // 50)).values[-1])
-    low = float(t.topk(min(SEEN, 1 + len(t) // 50), largest=False).values[-1])
-    return min(low, 0.0), max(high, 0.0)
+def reach(logits: tuple[Tensor, Tensor], mass: tuple[Tensor, Tensor]) -> tuple[float, float]:
+    """The smallest and largest logit to be believed, of logits (n,), (m,) whose rows count as `mass`.
+
+    Where it exceeds c, y has at most e^{−c} times x's share of the mass. If that is much less than one row of y, these samples
+    were fitted as well by any larger logit, and a new row of y out there would ruin the value.
+    """
+    s, t = logits
+    rows = [float(side.sum()) for side in mass]
+    return min(-_furthest(-t, mass[1], rows[0]), 0.0), max(_furthest(s, mass[0], rows[1]), 0.0)
+
+
+def _furthest(v: Tensor, mass: Tensor, others: float) -> float:
+    """The largest c that some of these logits reach, and above which LIKELY of the other side's rows are expected."""
+    found = v.sort(descending=True)
+    expected = others * mass[found.indices].cumsum(0) / mass.sum()
+    some = min(SEEN, 1 + len(v) // 50)
+    return float(torch.minimum(found.values, torch.log(expected / LIKELY))[some - 1 :].max())
 
 
 def platt(scores: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], rows: float) -> tuple[tuple[float, float], bool]:

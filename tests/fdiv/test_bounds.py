@@ -14,6 +14,7 @@ import divkit as dk
 from divkit.critic import Ascent, Choice, LogitNetwork, Variational, linear, quadratic
 from divkit.critic.splits import bernstein
 from divkit.fdiv import JS, KL, TABLE, Bound, DensityRatio, Given, Tightened
+from divkit.fdiv.logit import reach
 from divkit.fdiv.tails import pareto_index
 
 SHIFT = DensityRatio(lambda points: points[:, 0] - 0.5)  # of N(1, 1) over N(0, 1)
@@ -92,6 +93,36 @@ def test_a_logit_that_is_no_log_ratio_disagrees_with_itself() -> None:
         assert "disagreement" not in SHIFT.divergence(name).estimate(x, y).notes
     with pytest.warns(dk.UnreliableEstimate, match="no log density ratio; try another critic"):
         steep.divergence("js").estimate(x, y)
+
+
+def test_logits_are_cut_where_less_than_two_fifths_of_a_row_are_expected_on_the_other_side() -> None:
+    ones = torch.ones(100), torch.ones(60)
+    assert reach((torch.full((100,), 30.0), torch.full((60,), -30.0)), ones) == pytest.approx((-math.log(250), math.log(150)))
+    assert reach((torch.full((100,), -1.0), torch.full((60,), 1.0)), ones) == (0.0, 0.0)
+    assert reach((torch.full((100,), 2.0), torch.full((60,), -2.0)), ones) == pytest.approx((-2, 2))  # no larger than they are
+    s, t = 6 * torch.rand(1000).double(), -torch.rand(50).double()
+    for mass in (torch.ones(1000), torch.rand(1000)):
+        high = reach((s, t), (mass, torch.ones(50)))[1]
+        for c, believed in ((high - 1e-3, True), (high + 0.02, False)):
+            assert (50 * float(mass[s >= c].sum() / mass.sum()) * math.exp(-c) >= 0.4) == believed
+
+
+def test_a_logit_that_grows_too_fast_is_not_believed() -> None:
+    """Where only x has rows a regression may be as steep as it likes; of a hundred samples of y some have a row out there."""
+    p, q = torch.distributions.Exponential(1.0), torch.distributions.Exponential(1.6)
+    x, y = p.sample((500, 1)), q.sample((500, 1))
+    dual, fit, held = Bound(KL), (dk.Measure(x[:400]), dk.Measure(y[:400])), (dk.Measure(x[400:]), dk.Measure(y[400:]))
+
+    def logit(m: dk.Measure) -> Tensor:  # right up to 4, where 98 % of the rows of x are
+        points = m.flat[:, 0]
+        return math.log(1 / 1.6) + 0.6 * points + 5 * (points - 4).relu()
+
+    calibration = dual.calibrate(logit, fit, held)
+    worst = [
+        float(dual.value(calibration(logit(dk.Measure(x))), calibration(logit(m)), dk.Measure(x), m))
+        for m in (dk.Measure(q.sample((500, 1))) for _ in range(100))
+    ]
+    assert min(worst) > -0.1
 
 
 @pytest.mark.parametrize("index", [0.25, 0.5, 1.0])
