@@ -26,7 +26,15 @@ class Exponent(Protocol):
         """Rows by columns, in the memory of `out` where that helps."""
 
 
-def softmin(c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None = None) -> Tensor:
+def softmin(
+    c: PairFunction,
+    x: Tensor,
+    y: Tensor,
+    score: Tensor,
+    epsilon: float,
+    guess: Tensor | None = None,
+    known: Tensor | None = None,
+) -> Tensor:
     """Evaluate −ε log Σⱼ exp((scoreⱼ − c(xᵢ, yⱼ))/ε), in float64; differentiable in x, y and score.
 
     Parameters
@@ -38,8 +46,10 @@ def softmin(c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float
         In units of the cost.
     guess : Tensor (n,), optional
         A value near the result: spares finding each row's maximum. A bad one costs time, not accuracy.
+    known : Tensor (n,), optional
+        The result itself, where an earlier sweep had it: what is left to do is its gradient.
     """
-    return _Softmin.apply(c, x, y, score, epsilon, guess)  # type: ignore[no-any-return,no-untyped-call]
+    return _Softmin.apply(c, x, y, score, epsilon, guess, known)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def exponents(c: PairFunction, x: Tensor, y: Tensor, f: Tensor, score: Tensor, epsilon: float) -> Exponent:
@@ -88,22 +98,37 @@ def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:  # -> log2 Σ
     return logs
 
 
+def _softmin(
+    c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    wx, wy, ws = x.to(dtype), y.to(dtype), score.to(dtype)
+    shift = torch.zeros(len(x), dtype=dtype, device=x.device) if guess is None else guess.to(dtype)
+    exponent = exponents(c, wx, wy, shift, ws, epsilon)
+    if guess is None:
+        logs = _log_sums(exponent, torch.arange(len(x), device=x.device), len(y))
+    else:
+        sums = _row_sums(exponent, len(x), len(y), x.device)
+        logs = torch.log2(sums)
+        stale = (~((sums > 1 / TRUSTED) & (sums < TRUSTED))).nonzero()[:, 0]
+        if len(stale):
+            logs[stale] = _log_sums(exponent, stale, len(y))
+    return shift.double() - logs * (epsilon / LOG2E)
+
+
 class _Softmin(Function):
     @staticmethod
-    def forward(ctx: Any, c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        c: PairFunction,
+        x: Tensor,
+        y: Tensor,
+        score: Tensor,
+        epsilon: float,
+        guess: Tensor | None,
+        known: Tensor | None,
+    ) -> Tensor:
         dtype = working(c, x, y, epsilon)
-        wx, wy, ws = x.to(dtype), y.to(dtype), score.to(dtype)
-        shift = torch.zeros(len(x), dtype=dtype, device=x.device) if guess is None else guess.to(dtype)
-        exponent = exponents(c, wx, wy, shift, ws, epsilon)
-        if guess is None:
-            logs = _log_sums(exponent, torch.arange(len(x), device=x.device), len(y))
-        else:
-            sums = _row_sums(exponent, len(x), len(y), x.device)
-            logs = torch.log2(sums)
-            stale = (~((sums > 1 / TRUSTED) & (sums < TRUSTED))).nonzero()[:, 0]
-            if len(stale):
-                logs[stale] = _log_sums(exponent, stale, len(y))
-        value = shift.double() - logs * (epsilon / LOG2E)
+        value = _softmin(c, x, y, score, epsilon, guess, dtype) if known is None else known.double().clone()
         ctx.c, ctx.epsilon, ctx.dtype = c, epsilon, dtype
         ctx.save_for_backward(x, y, score, value)
         return value
@@ -133,4 +158,4 @@ class _Softmin(Function):
         gx = g.double()[:, None] * c.form.gradient(x.double(), rows[:, : d + 1].double()) if needs_x else None
         gy = c.form.gradient(y.double(), columns[:, : d + 1].double()) if needs_y else None
         gx, gy = (None if grad is None else grad.to(x.dtype) for grad in (gx, gy))
-        return None, gx, gy, -mass.to(score.dtype) if needs_score else None, None, None
+        return None, gx, gy, -mass.to(score.dtype) if needs_score else None, None, None, None

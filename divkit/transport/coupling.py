@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -16,7 +18,8 @@ __all__ = ["Cloud", "Coupling"]
 COARSE = 256, 1024  # points of a coarse cloud: a quarter of all, but within these
 
 
-class Cloud(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Cloud:
     """Weighted points in the frame of `pairs.frame`; their weights sum to one, or to their mass where it may change."""
 
     points: Tensor  # (n, d)
@@ -27,8 +30,9 @@ class Cloud(NamedTuple):
         return self.log_weights.exp()
 
     def double(self) -> Cloud:
-        return self._replace(points=self.points.double())
+        return replace(self, points=self.points.double())
 
+    @cached_property
     def coarse(self) -> Cloud:
         """Means of clusters with all of the mass; the cloud itself where there are not many more points."""
         n, (fewest, most) = len(self.points), COARSE
@@ -61,7 +65,7 @@ class Coupling(NamedTuple):
 
     @property
     def coarse(self) -> Coupling:
-        return self._replace(x=self.x.coarse(), y=self.y.coarse())
+        return self._replace(x=self.x.coarse, y=self.y.coarse)
 
     def zero(self) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(self.x.log_weights), torch.zeros_like(self.y.log_weights)
@@ -75,10 +79,11 @@ class Coupling(NamedTuple):
         """The next p where x and y are one."""
         return reflect(self.cost, self.x.points, self.x.weights, p, self.epsilon, self.damping)
 
-    def extend(self, x: Tensor, g: Tensor, guess: Tensor | None = None) -> Tensor:
+    def extend(self, x: Tensor, g: Tensor, guess: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """The first potential at any points, as a function of the second one; differentiable in x."""
-        guess = None if guess is None else guess / self.damping
-        return self.damping * softmin(self.cost, x, self.y.points, g + self.epsilon * self.y.log_weights, self.epsilon, guess)
+        score = g + self.epsilon * self.y.log_weights
+        near, value = (None if t is None else t / self.damping for t in (guess, known))
+        return self.damping * softmin(self.cost, x, self.y.points, score, self.epsilon, near, value)
 
     def transposed(self) -> Coupling:
         return self._replace(x=self.y, y=self.x)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from divkit import pairs
@@ -73,6 +74,7 @@ class _Placed:
 
     def __init__(self, x: Measure, y: Measure, divergence: _Entropic, solution: Solution | None = None) -> None:
         frame = self.frame = pairs.frame(x, y)
+        self.data = {"x": x.flat.detach(), "y": y.flat.detach()}
         self.unit = frame.unit(divergence.p)
         self.kept = divergence.reach is None
         self.mass = (1.0, 1.0) if self.kept else (x.mass, y.mass)
@@ -85,16 +87,26 @@ class _Placed:
         self.across = Coupling(Power(divergence.p), first, second, epsilon, rho)
         if divergence.tol < rounding(self.across):
             self.across = self.across.double()
+        self.solved = solution is not None and self._same(solution)
         self.own_x, self.own_y = (self.across._replace(x=cloud, y=cloud) for cloud in (self.across.x, self.across.y))
 
-    def state(self, x: Measure, y: Measure, **potentials: Tensor) -> dict[str, Tensor | float]:
+    def state(self, **potentials: Tensor) -> dict[str, Tensor | float]:
         """In units of the data, with the points, so that potentials extend to those of a later step."""
         scaled = {key: value * self.unit for key, value in potentials.items()}
-        points = {"x": x.flat, "y": y.flat, "log_x": self.across.x.log_weights, "log_y": self.across.y.log_weights}
+        points = {**self.data, "log_x": self.across.x.log_weights, "log_y": self.across.y.log_weights}
         return {"epsilon": self.across.epsilon * self.unit, **scaled, **points}
 
     def potentials(self, solution: Solution, *keys: str) -> list[Tensor]:
         return [solution.state[key].double() / self.unit for key in keys]
+
+    def images(self, solution: Solution, *keys: str) -> list[Tensor | None]:
+        """What the solver's last sweep made of the potentials: nothing where it was on other points."""
+        return list(self.potentials(solution, *keys)) if self.solved else [None] * len(keys)
+
+    def _same(self, solution: Solution) -> bool:
+        clouds = {"x": self.across.x, "y": self.across.y}
+        points = all(torch.equal(solution.state[side], self.data[side]) for side in clouds)
+        return points and all(torch.equal(solution.state[f"log_{side}"], clouds[side].log_weights) for side in clouds)
 
     def terms(self, u: Tensor, v: Tensor, constant: float) -> Terms:
         """From what the potentials add per unit of mass, and what the value has beyond."""
@@ -170,13 +182,13 @@ class EntropicOT(_Entropic):
         at = _Placed(x, y, self)
         found = solve_pair(at.across, self.tol, self.sweeps, at.start(start))
         lower, upper = (value * at.unit for value in at.across.bracket(found.f, found.g, found.image))
-        state = at.state(x, y, f=found.f, g=found.g)
+        state = at.state(f=found.f, g=found.g, image=found.image)
         return Solution(state, _status(found.error, self.tol), found.sweeps, found.error, lower=lower, upper=upper)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         at = _Placed(x, y, self, solution)
-        f, g = at.potentials(solution, "f", "g")
-        u = at.across.conjugate(at.across.extend(at.across.x.points, g, f))
+        (f, g), (image,) = at.potentials(solution, "f", "g"), at.images(solution, "image")
+        u = at.across.conjugate(at.across.extend(at.across.x.points, g, f, image))
         return at.terms(u, at.across.conjugate(g), at.across.constant(g))
 
 
@@ -229,29 +241,31 @@ class Sinkhorn(_Entropic):
             own_y = solve_self(at.own_y, self.tol, self.sweeps, at.own(start, "y", "q"))
             across = solve_pair(at.across, self.tol, self.sweeps, at.start(start))
         else:  # one problem three times: errors cancel, and the divergence is zero to the digit
-            own_y = own_x._replace(f=own_x.f[rows], g=own_x.f[rows])
+            own_y = own_x._replace(f=own_x.f[rows], g=own_x.f[rows], image=own_x.image[rows])
             across = own_x._replace(g=own_y.g)
         error = max(across.error, own_x.error, own_y.error)
-        state = at.state(x, y, f=across.f, g=across.g, p=own_x.f, q=own_y.f)
+        images = {"image": across.image, "image_p": own_x.image, "image_q": own_y.image}
+        state = at.state(f=across.f, g=across.g, p=own_x.f, q=own_y.f, **images)
         return Solution(state, _status(error, self.tol), across.sweeps + own_x.sweeps + own_y.sweeps, error)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         at = _Placed(x, y, self, solution)
         across, own_x, own_y = at.across, at.own_x, at.own_y
         f, g, p, q = at.potentials(solution, "f", "g", "p", "q")
-        u, v = across.conjugate(across.extend(across.x.points, g, f)), across.conjugate(g)
-        half_x, half_y = _half(own_x, p), _half(own_y, q)
+        image, image_p, image_q = at.images(solution, "image", "image_p", "image_q")
+        u, v = across.conjugate(across.extend(across.x.points, g, f, image)), across.conjugate(g)
+        half_x, half_y = _half(own_x, p, image_p), _half(own_y, q, image_q)
         constant = across.constant(g) - own_x.constant(p) / 2 - own_y.constant(q) / 2
         return at.terms(u - half_x, v - half_y, constant + across.epsilon / 2 * (at.mass[0] - at.mass[1]) ** 2)
 
 
-def _half(own: Coupling, p: Tensor) -> Tensor:
+def _half(own: Coupling, p: Tensor, image: Tensor | None) -> Tensor:
     """Half of the self transport per sample: the mean of its two potentials, one a softmin of the other.
 
     The plan is symmetric, so that half of both sides' gradients is that of one side with the other side fixed.
     """
-    fixed = own._replace(y=own.x._replace(points=own.x.points.detach()))
-    moving = own.conjugate(fixed.extend(own.x.points, p, p))
+    fixed = own._replace(y=replace(own.x, points=own.x.points.detach()))
+    moving = own.conjugate(fixed.extend(own.x.points, p, p, image))
     return moving + (own.conjugate(p) - moving.detach()) / 2
 
 

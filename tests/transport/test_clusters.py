@@ -36,10 +36,10 @@ def test_a_coarse_cloud_has_the_mass_and_the_mean() -> None:
     g = torch.Generator().manual_seed(0)
     points, weights = torch.randn(2000, 3, generator=g, dtype=torch.float64), torch.rand(2000, generator=g, dtype=torch.float64)
     weights[:1500] *= torch.arange(1500) % 3 > 0  # some without weight
-    coarse = Cloud(points, weights.log()).coarse()
+    coarse = Cloud(points, weights.log()).coarse
     assert len(coarse.points) == 512
     assert float(coarse.weights.sum()) == pytest.approx(float(weights.sum()), rel=1e-12)
     assert torch.allclose(coarse.weights @ coarse.points, weights @ points, rtol=1e-10)
-    heavy = Cloud(points, torch.where(points[:, 0] > 2.5, 0.0, -torch.inf).double()).coarse()  # whole clusters without weight
+    heavy = Cloud(points, torch.where(points[:, 0] > 2.5, 0.0, -torch.inf).double()).coarse  # whole clusters without weight
     assert bool(heavy.points.isfinite().all())
     assert float(heavy.weights.sum()) == float((points[:, 0] > 2.5).sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import ot
 import pytest
@@ -164,3 +166,25 @@ def test_epsilon_out_of_range_is_refused(value: object) -> None:
 def test_sweeps_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="sweeps must be a whole number of at least 1; got 0"):
         Sinkhorn(sweeps=0)
+
+
+@pytest.mark.parametrize("reach", [None, 1.0])
+def test_images_of_the_last_sweep_serve_its_own_points_only(reach: float | None) -> None:
+    x, y = samples(40, 50, 2)
+    divergence = Sinkhorn(0.1, tol=1e-6, reach=reach)
+    solution = divergence.solve(*dk.measure.pair(x, y))
+    wrong = {key: value + 1.0 if key.startswith("image") else value for key, value in solution.state.items()}
+    spoilt = replace(solution, state=wrong)
+    moved = x + 0.01
+    assert divergence.loss(moved, y, solution) == divergence.loss(moved, y, spoilt)
+    assert divergence.loss(x, y, solution) != divergence.loss(x, y, spoilt)
+
+    def found(at: dk.results.Solution) -> tuple[torch.Tensor, torch.Tensor]:
+        point = x.clone().requires_grad_()
+        value = divergence.loss(point, y, at)
+        return value.detach(), torch.autograd.grad(value, point)[0]
+
+    state = {key: value + 1e-13 if key == "x" else value for key, value in solution.state.items()}  # other points, by a hair
+    known, fresh = found(solution), found(replace(solution, state=state))
+    assert torch.allclose(known[0], fresh[0], rtol=1e-9)
+    assert torch.allclose(known[1], fresh[1], rtol=1e-5, atol=1e-9)
