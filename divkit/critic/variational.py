@@ -28,6 +28,7 @@ BETTER = 1.0  # standard errors on the inner split by which a later critic must 
 
 Scores = Callable[[Measure], Tensor]
 Sides = tuple[Measure, Measure]
+Pair = tuple[Tensor, Tensor]  # scores of x (n,) and of y (m,)
 
 
 class TrainingDiverged(UserWarning):
@@ -67,6 +68,10 @@ class Dual(ABC):
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         """What is reported."""
         return self.ascend(s, t, x, y)
+
+    def judge(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> Terms:
+        """`terms` of scores of which the calibration cut off so much."""
+        return self.terms(s, t, x, y)
 
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
         """What a model minimises."""
@@ -228,17 +233,18 @@ class Variational(Divergence):
         """Calibrated scores, each row's by the critic that did not see it; `side` is x or y."""
         return _joined(m, self._by_fold(self._critics(m, solution), m, solution, side))
 
-    def _both(self, x: Measure, y: Measure, solution: Solution) -> tuple[Tensor, Tensor]:
+    def _both(self, x: Measure, y: Measure, solution: Solution, cut: bool = True) -> Pair:
         """Calibrated scores of both sides by critics made once."""
-        critics = self._critics(x, solution)
+        critics = self._critics(x, solution, cut)
         s, t = (_joined(m, self._by_fold(critics, m, solution, side)) for m, side in ((x, "x"), (y, "y")))
         return s, t
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         if self.dual.apart:
             return self._apart(x, y, solution)
-        s, t = self._both(x, y, solution)
-        made = self.dual.terms(s, t, x, y)
+        raw = self._both(x, y, solution, cut=False)
+        s, t = (scores.clamp(*_ends(scores, solution, side)) for scores, side in zip(raw, "xy"))
+        made = self.dual.judge(s, t, x, y, (raw[0] - s, raw[1] - t))
         notes = {**made.notes, **solution.state.get("measured", {})}
         spans = self.dual.spans(s.dtype, x, y)
         if x.uniform and y.uniform and all(map(math.isfinite, spans)):
@@ -277,12 +283,14 @@ class Variational(Divergence):
         """Every critic's calibrated scores (n,) of points that none has seen."""
         return (critic(m) for critic in self._critics(m, solution))
 
-    def _critics(self, m: Measure, solution: Solution) -> list[Scores]:
+    def _critics(self, m: Measure, solution: Solution, cut: bool = True) -> list[Scores]:
         """Every fold's critic with its calibration, for points like m's."""
         state, made = solution.state, factories(self.critic)
         triples = zip(state["critics"], state["choice"], state["calibration"].tolist())
         return [
-            _Critic(restore(made[choice], m, weights).requires_grad_(False), Calibration(*numbers)).scores
+            _Critic(
+                restore(made[choice], m, weights).requires_grad_(False), Calibration(*(numbers if cut else numbers[:2]))
+            ).scores
             for weights, choice, numbers in triples
         ]
 
@@ -309,6 +317,13 @@ def _joined(m: Measure, parts: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
         return values[0]  # type: ignore[no-any-return]
     out = torch.zeros(m.n, dtype=values[0].dtype, device=m.device)
     return out.index_put((torch.cat(rows),), torch.cat(values))
+
+
+def _ends(scores: Tensor, solution: Solution, side: str) -> tuple[Tensor, Tensor]:
+    """Where every row's fold cuts its scores: (n,) or one number each."""
+    ends, fold = solution.state["calibration"][:, 2:].to(scores), solution.state.get(f"fold_{side}")
+    low, high = (ends[0] if fold is None else ends[fold]).unbind(-1)
+    return low, high
 
 
 class _Critic(NamedTuple):

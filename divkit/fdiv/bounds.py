@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from divkit.critic.variational import Pair
 from divkit.fdiv.logit import LogitDual, compared, diagnosed
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
@@ -14,6 +16,8 @@ from divkit.measure import Measure
 from divkit.results import Bias, Terms
 
 __all__ = ["Bound"]
+
+SLIGHT = 0.01  # the share of a value that no cut logit need be told for: those of bounded divergences
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,13 @@ class Bound(LogitDual):
         return self._judged(*self.adjusted(s, t, x, y), x, y)
 
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+        return self.judge(s, t, x, y, (torch.zeros_like(s), torch.zeros_like(t)))
+
+    def judge(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> Terms:
         s, t = self.adjusted(s, t, x, y)
         made, limit = self._judged(s, t, x, y), self._limit(s.dtype, x, y)
-        read = compared(self.evaluate, s.clamp(-limit, limit), t.clamp(-limit, limit), x, y)
-        cut = self._clipped(s, t, x, y, made)
+        p, q = s.clamp(-limit, limit), t.clamp(-limit, limit)
+        read, cut = compared(self.evaluate, p, q, x, y), self._cut(p, q, x, y, (beyond[0] + (s - p), beyond[1] + (t - q)))
         if "saturated" in cut:  # a cut logit is no log ratio, and that has been said
             read.pop("disagreement", None)
         return made._replace(notes={**read, **cut, **diagnosed(made, self.evaluate.tame and x.uniform and y.uniform)})
@@ -79,18 +86,20 @@ class Bound(LogitDual):
         return min(self.evaluate.limit(dtype), self.witnessed(x, y))
 
     @torch.no_grad()
-    def _clipped(self, s: Tensor, t: Tensor, x: Measure, y: Measure, made: Terms) -> dict[str, float | str]:
-        """The share of clipped logits; they matter where one more unit of clip would move the value by a tenth of its noise."""
-        limit = self._limit(s.dtype, x, y)
-        beyond = float(x.mean((s.abs() > limit).double()) + y.mean((t.abs() > limit).double())) / 2
-        notes: dict[str, float | str] = {"clipped_share": beyond}
-        wider = min(limit + 1, self.evaluate.limit(s.dtype))
-        moved = x.mean((self.evaluate.a(s.clamp(-wider, wider)) - made.x).abs())
-        moved = moved + y.mean((self.evaluate.b(t.clamp(-wider, wider)) + made.y).abs())
-        noise = (made.x.double().var() / x.n + made.y.double().var() / y.n).sqrt()
-        if beyond > 0 and float(moved) > 0.1 * float(noise):
+    def _cut(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> dict[str, float | str]:
+        """The share of logits that were cut; it matters where a cut one further out would move the value by its noise."""
+        share = float(x.mean((beyond[0] != 0).double()) + y.mean((beyond[1] != 0).double())) / 2
+        end, value, moved, variance = self.evaluate.limit(s.dtype), -self.evaluate.minimum, 0.0, 0.0
+        for m, f, sign, v, far in ((x, self.evaluate.a, 1, s, beyond[0]), (y, self.evaluate.b, -1, t, beyond[1])):
+            terms = f(v).double()
+            value += sign * float(m.mean(terms))
+            moved += float(m.mean((f((v + far.clamp(-1, 1)).clamp(-end, end)) - terms).abs()))
+            variance += float(terms.var()) / m.n
+        notes: dict[str, float | str] = {"clipped_share": share}
+        if moved > max(math.sqrt(variance), SLIGHT * value):
+            largest = max(float(s.abs().max()), float(t.abs().max()))
             notes["saturated"] = (
-                f"{beyond:.1%} of the logits were clipped at ±{limit:.3g}, about the largest that "
+                f"{share:.1%} of the logits were cut, at ±{largest:.3g} or before, about the largest that "
                 f"{min(x.n, y.n)} samples can witness; the divergence may be far above this bound."
             )
         return notes

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from divkit.checks import positive
+from divkit.critic.variational import Pair
 from divkit.fdiv.logit import LogitDual, diagnosed
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
@@ -26,10 +27,13 @@ class _Functional(LogitDual):
     bias = Bias.UNKNOWN  # below for a fixed critic, and above by the variance of a mean inside a logarithm or a quotient
 
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+        return self.judge(s, t, x, y, (torch.zeros_like(s), torch.zeros_like(t)))
+
+    def judge(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> Terms:
         made, limit = self.bare(s, t, x, y), self.witnessed(x, y)
         with torch.no_grad():
-            beyond = x.mean((s.abs() > limit).double()) + y.mean((t.abs() > limit).double())
-        return made._replace(notes={"clipped_share": float(beyond) / 2, **diagnosed(made)})
+            cut = [((v.abs() > limit) | (far != 0)).double() for v, far in zip((s, t), beyond)]
+        return made._replace(notes={"clipped_share": float(x.mean(cut[0]) + y.mean(cut[1])) / 2, **diagnosed(made)})
 
     def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self.witnessed(x, y)

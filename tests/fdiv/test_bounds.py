@@ -125,6 +125,21 @@ def test_a_logit_that_grows_too_fast_is_not_believed() -> None:
     assert min(worst) > -0.1
 
 
+def test_cut_logits_are_counted_and_said_where_they_matter() -> None:
+    """χ² of unit Gaussians three apart is 8102, of which a thousand rows see little; js loses nothing."""
+    x, y = drawn(Normal(3.0, 1.0), Normal(0.0, 1.0), 1000, 1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pearson, js, dv, disjoint = (
+            dk.estimate(name, p, q) for name, p, q in (("pearson", x, y), ("js", x, y), ("kl-dv", x, y), ("js", x + 20, y))
+        )
+    assert pearson.value < 2000
+    assert pearson.notes["saturated"].endswith("the divergence may be far above this bound.")
+    assert pearson.notes["clipped_share"] == js.notes["clipped_share"] == dv.notes["clipped_share"] > 0.01
+    assert not {"saturated"} & {*js.notes, *disjoint.notes}
+    assert dk.estimate("kl", *shifted(1000, 1000)).notes.keys().isdisjoint({"saturated"})
+
+
 @pytest.mark.parametrize("index", [0.25, 0.5, 1.0])
 def test_the_index_of_an_exact_pareto_tail(index: float) -> None:
     """Forty fits to some 190 exceedances each, whose standard error is (1 + k)/√190."""
