@@ -1,8 +1,7 @@
 """Monte-Carlo spread over mean standard error of one logit's whole table, on laws of unequal scales.
 
 Runs whose notes take the standard error back (a tail, a disagreement, saturation) are told to the user as such and left out;
-where they are more than a fifth, the record is left out. One of sixty exponential samples has a logit so large that kl is
-−1.6 ± 1.2: flagged.
+where they are more than a fifth, the record is left out.
 """
 
 from __future__ import annotations
