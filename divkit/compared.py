@@ -80,9 +80,9 @@ class Row:
         return {**made, **rest}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """Several divergences between two sample sets.
+    """Several divergences between two sample sets; shown, as in a notebook, it is its `table`.
 
     Parameters
     ----------
@@ -120,6 +120,9 @@ class Comparison:
         from divkit.app import terminal
 
         return terminal.plain_text(self, width)
+
+    def __repr__(self) -> str:
+        return self.table()
 
     def report(self, path: str | Path) -> None:
         """Write an HTML report to `path`, replacing what is there."""

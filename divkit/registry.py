@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
+
+from divkit.spelling import meant
 
 if TYPE_CHECKING:
     from divkit.divergence import Divergence
@@ -83,8 +84,7 @@ def get(name: str, **fields: Any) -> Divergence:
         raise TypeError(f"a divergence is named by a string such as 'energy'; got {type(name).__name__}.")
     head, _, text = name.partition(":")
     if head not in _FACTORIES:
-        close = difflib.get_close_matches(head, _FACTORIES, 3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(_FACTORIES)}."
+        hint = meant(head, _FACTORIES, "dk.names() and `divkit list` have all that are known.")
         raise ValueError(f"unknown divergence {head!r}; {hint}")
     written = _options(text, name)
     if twice := sorted(written.keys() & fields.keys()):

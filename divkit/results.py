@@ -59,7 +59,7 @@ class Solution:
     `lower` and `upper` bracket the sample problem's value (its dual and primal values) where the problem has both.
     """
 
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict, repr=False)
     status: Status = Status.CONVERGED
     steps: int = 0
     error: float = 0.0
@@ -152,11 +152,11 @@ class Estimate:
     notes: Mapping[str, Any]
     influence: tuple[Tensor, Tensor] = field(repr=False)
     scores: tuple[Score, ...] = field(repr=False, default=())
-    noise: float = 0.0
-    second_order: float = 0.0
-    growth: float = 0.0
-    signed: bool = False  # a difference: its variance says nothing of its size
-    exponent: float = 1.0
+    noise: float = field(repr=False, default=0.0)
+    second_order: float = field(repr=False, default=0.0)
+    growth: float = field(repr=False, default=0.0)
+    signed: bool = field(repr=False, default=False)  # a difference: its variance says nothing of its size
+    exponent: float = field(repr=False, default=1.0)
     base: Estimate | None = field(repr=False, default=None)  # of which this is a root
 
     @classmethod
@@ -241,6 +241,10 @@ class Estimate:
             exponent=p,
             base=self,
         )
+
+    def __str__(self) -> str:
+        """In one line, with what marks the value."""
+        return f"{self.name} = {self.value:.4g} ± {self.stderr:.2g}, {self.bias.value}, {self.solution.status.value}"
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The difference of two estimates, whose shared samples are recognised and accounted for in its error."""

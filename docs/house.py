@@ -16,6 +16,7 @@ GROUND = (
     "checks",
     "progress",
     "writing",
+    "spelling",
     "registry",
     "arrays",
     "measure",

@@ -291,6 +291,7 @@ def test_progress_reaches_its_totals() -> None:
 def test_table_is_plain_and_inert() -> None:
     made = dk.compare(normal(20), normal(20, seed=1), FAST, labels=("[red]x[/red]\x1b[2J", ":smile:\u202e"))
     text = made.table()
+    assert repr(made) == text
     assert "[red]x[/red]\\x1b[2J" in text
     assert ":smile:\\u202e" in text
     assert "\x1b" not in text

@@ -9,6 +9,7 @@ import pytest
 
 import divkit as dk
 from divkit import registry
+from divkit.spelling import OTHERWISE
 
 
 @pytest.fixture
@@ -42,10 +43,34 @@ def test_options_may_be_written_behind_a_colon(text: str, fields: dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("wasserstein", "w1 or w2"),
+        ("W2", "w2"),
+        ("emd", "w1 or w2"),
+        ("KL", "kl"),
+        ("kl-divergence", "kl"),
+        ("MMD_laplace", "mmd-laplace"),
+        ("Jensen-Shannon", "js or weighted-js"),
+        ("chi2", "pearson or neyman"),
+        ("total_variation_distance", "tv"),
+        ("frechet", "fid or gaussian-w2"),
+    ],
+)
+def test_what_a_name_is_called_elsewhere(written: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean {meant}\\?"):
+        dk.get(written)
+
+
+def test_other_names_lead_to_names() -> None:
+    assert {name for found in OTHERWISE.values() for name in found} <= set(dk.names())
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: dk.get("enrgy"), "unknown divergence 'enrgy'; did you mean energy"),
-        (lambda: dk.get("0000"), "unknown divergence '0000'; known are .*kl, reverse-kl"),
+        (lambda: dk.get("0000"), r"unknown divergence '0000'; dk.names\(\) and `divkit list` have all"),
         (lambda: dk.get(3), "a divergence is named by a string such as 'energy'; got int"),
         (lambda: dk.get("energy:unbiased"), "in 'energy:unbiased' the option 'unbiased' has no value; write NAME:key=value"),
         (lambda: dk.get("energy:exponent=one"), "option value 'one' is neither a number, true, false nor none"),

@@ -204,3 +204,13 @@ def test_influence_adds_up() -> None:
     e = dk.estimate("energy", normal(20), normal(30, seed=1))
     assert [len(part) for part in e.influence] == [20, 30]
     assert float(sum(part.mean() for part in e.influence)) == pytest.approx(e.value)
+
+
+def test_shown_in_few_words() -> None:
+    """A solved problem's tensors are no answer; what marks the value is part of it."""
+    x, y = Measure(normal(30)), Measure(normal(20, seed=1))
+    state = {"critic": torch.arange(1000.0)}
+    e = made(x, y, Bias.BELOW, Solution(state=state, status=Status.MAX_STEPS, steps=3))
+    assert str(e) == f"gap = {e.value:.4g} ± {e.stderr:.2g}, a lower bound in expectation, {Status.MAX_STEPS.value}"
+    assert len(repr(e)) < 500
+    assert Status.MAX_STEPS.value in repr(e)

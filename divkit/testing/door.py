@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any, cast
 
 from divkit import registry
@@ -96,8 +97,11 @@ test.__test__ = False  # type: ignore[attr-defined]  # it is not pytest's, where
 def _named(divergence: Any) -> tuple[str, Statistic | ClassifierTest]:
     if isinstance(divergence, Adaptive | ClassifierTest):
         return divergence.name, divergence
-    if isinstance(divergence, str) and divergence in OWN:
-        return divergence, OWN[divergence]()
+    if isinstance(divergence, str):
+        if divergence in OWN:
+            return divergence, OWN[divergence]()
+        if divergence not in registry.names() and (close := get_close_matches(divergence.casefold(), OWN, 1)):
+            raise ValueError(f"unknown test {divergence!r}; did you mean {close[0]}?")
     return cast(tuple[str, Statistic], registry.named(divergence))
 
 

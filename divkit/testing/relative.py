@@ -40,6 +40,9 @@ class Closer:
     difference: Estimate
     pvalue: float
 
+    def __str__(self) -> str:
+        return self.sentence()
+
     def verdict(self, level: float = 0.05) -> str:
         """``"a"`` or ``"b"``, whichever is closer at that level, or ``"neither"``."""
         between("level", level, 0, 1)

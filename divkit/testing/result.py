@@ -44,6 +44,9 @@ class TestResult:
     scheme: str = "of the pooled sample"
     stopped: bool = False
 
+    def __str__(self) -> str:
+        return self.sentence()
+
     def to_dict(self) -> dict[str, Any]:
         """The fields and the sentence, ready for JSON."""
         return {**asdict(self), "notes": list(self.notes), "sentence": self.sentence()}

@@ -124,8 +124,9 @@ def exact(name: str, p: td.Distribution, q: td.Distribution, **fields: float) ->
     """
     rule = _RULES.get(_ALIASES.get(name, name))
     if rule is None:
-        close = difflib.get_close_matches(name, [*_RULES, *_ALIASES], n=3) or names()
-        raise ValueError(f"no exact value is known by the name {name!r}; did you mean {', '.join(close)}?")
+        close = difflib.get_close_matches(name.casefold(), [*_RULES, *_ALIASES], n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names())}."
+        raise ValueError(f"no exact value is known by the name {name!r}; {hint}")
     checked = _fields(name, rule, fields)
     for label, law in (("p", p), ("q", q)):
         _check(label, law)

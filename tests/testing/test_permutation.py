@@ -184,6 +184,7 @@ def test_default_device_and_dtype() -> None:
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"divergence": MeanGap(broken=True)}, r"MeanGap is NaN under 21 of 21 relabellings; no p-value can be had"),
         ({"divergence": "enrgy"}, "unknown divergence 'enrgy'; did you mean energy"),
+        ({"divergence": "Adaptiv"}, "unknown test 'Adaptiv'; did you mean adaptive"),
         ({"divergence": 3}, r"named by a string or is a Divergence; got int"),
     ],
 )
@@ -196,7 +197,9 @@ def test_refusals(arguments: dict[str, Any], message: str) -> None:
 def test_sentence() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        said = dk.test("energy", normal(30), normal(20, seed=1), permutations=99).sentence()
+        found = dk.test("energy", normal(30), normal(20, seed=1), permutations=99)
+    said = found.sentence()
+    assert str(found) == said
     assert said.startswith("energy = ")
     assert "between 30 and 20 samples" in said
     assert "100 relabellings" in said

@@ -63,7 +63,8 @@ def test_event_shapes_of_more_axes():
 
 
 REFUSALS = [  # name, p, q, fields, words
-    ("kk", P, Q, {}, "no exact value is known by the name 'kk'; did you mean"),
+    ("kk", P, Q, {}, "no exact value is known by the name 'kk'; known are alpha, .*w2"),
+    ("KL", P, Q, {}, r"did you mean kl\?"),
     ("squared-helinger", P, Q, {}, "did you mean squared-hellinger"),
     ("js", P, Q, {"order": 2.0}, "does not know the field 'order'; it takes no field"),
     ("skew-kl", P, Q, {"wieght": 0.3}, "it takes weight"),
