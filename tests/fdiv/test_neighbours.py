@@ -51,7 +51,7 @@ def test_rows_count_as_neighbours_of_others_too(name: str, fields: dict[str, flo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fields", [{}, {"k": 1}, {"order": 0.5}, {"order": 1.3}])
+@pytest.mark.parametrize("fields", [{}, {"k": 1}, {"order": 0.5}, {"order": 1.3}, {"order": 2.0}])
 @pytest.mark.parametrize(
     ("n", "m", "d", "shift", "scale"),
     [
