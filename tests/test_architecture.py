@@ -92,11 +92,12 @@ def test_importing_divkit_imports_nothing_heavy() -> None:
     assert _loaded("import divkit") == []
 
 
-def test_the_command_lines_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["compare", "no.csv", "nor.csv"]])
+def test_help_and_a_wrong_file_name_import_nothing_heavy(arguments: list[str]) -> None:
     entry = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["divkit"]
     module, _, function = entry.partition(":")
-    code = f"sys.argv = ['divkit', '--help']\ntry:\n    from {module} import {function} as run; run()\nexcept SystemExit: pass"
-    assert _loaded(code) == []
+    run = f"sys.argv = {['divkit', *arguments]!r}\ntry:\n    from {module} import {function} as run; run()\n"
+    assert _loaded(run + "except SystemExit: pass") == []
 
 
 def _loaded(code: str) -> list[str]:

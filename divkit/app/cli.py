@@ -115,13 +115,20 @@ def compare(
         raise ValueError("--demo brings its own samples; leave out the files, or --demo.")
     if not demo and (x is None or y is None):
         raise ValueError("two files are needed: divkit compare P Q, or divkit compare --demo.")
+    if x is not None and y is not None:
+        from divkit.app.files import check
+
+        check(x)
+        check(y)
     from divkit import registry
     from divkit.comparison import DEFAULT, MAX_ROWS
     from divkit.comparison import compare as compared
     from divkit.progress import bars
 
-    for name in divergences or ():
-        registry.get(name)  # before any file is read
+    for name in divergences or ():  # before any file is read
+        if "," in name.partition(":")[0]:
+            raise ValueError(f"-d takes one name; repeat it: {' '.join(f'-d {part.strip()}' for part in name.split(','))}.")
+        registry.get(name)
     samples, labels, said = _demo() if demo else _read(x, y)
     made = compared(
         *samples,

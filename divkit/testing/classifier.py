@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
 from divkit.checks import whole
@@ -99,6 +97,9 @@ class ClassifierTest:
         return scores
 
     def _made(self, seed: int) -> Any:
+        from sklearn.base import clone  # a second of imports, for those who want a classifier
+        from sklearn.ensemble import RandomForestClassifier
+
         if self.classifier is None:
             return RandomForestClassifier(min_samples_leaf=3, random_state=seed)
         made = clone(self.classifier)

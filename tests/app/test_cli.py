@@ -126,6 +126,7 @@ def test_report(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("compare gaps.csv b.csv", "gaps.csv: Input contains NaN"),
         ("compare a.csv b.npy", "a.csv holds a table and b.npy an array; give two tables or two arrays."),
         ("compare a.csv b.csv -d enrgy", "unknown divergence 'enrgy'; did you mean energy"),
+        ("compare a.csv b.csv -d energy,kl", "-d takes one name; repeat it: -d energy -d kl."),
         ("compare a.csv b.csv -d alpha:order", "write NAME:key=value"),
         ("compare a.csv b.csv --scale iqr", "scale must be none, sd or mad; got 'iqr'"),
         ("compare a.csv b.csv --missing fill", "missing must be refuse or drop; got 'fill'"),
