@@ -107,8 +107,8 @@ def positions(matrix: NDArray[Any]) -> tuple[str, ...]:  # matrix: (n, d)
     return tuple(f"column {place}" for place in range(1, matrix.shape[1] + 1))
 
 
-def rescale(values: NDArray[np.float64], scale: Scale, name: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """One pooled numeric column, (n + m,), in the units of `scale`, with notes where these could not be had.
+def rescale(values: NDArray[np.float64], scale: Scale, name: str) -> tuple[NDArray[np.float64], float, tuple[str, ...]]:
+    """One pooled numeric column, (n + m,), in the units of `scale`, what it was divided by, and notes where that is another.
 
     Raises
     ------
@@ -117,9 +117,9 @@ def rescale(values: NDArray[np.float64], scale: Scale, name: str) -> tuple[NDArr
     """
     largest = float(np.abs(values).max())
     if scale is Scale.NONE:
-        return values, ()
+        return values, 1.0, ()
     if values.min() == values.max():
-        return values, (f"column {shown([name])} is constant: left as it is",)
+        return values, 1.0, (f"column {shown([name])} is constant: left as it is",)
     unit = values / largest  # so that squares neither overflow nor vanish
     notes: tuple[str, ...] = ()
     spread = float(unit.std())
@@ -134,7 +134,7 @@ def rescale(values: NDArray[np.float64], scale: Scale, name: str) -> tuple[NDArr
         raise ValueError(
             f"column {shown([name])} cannot be divided by its {scale.value}: {largest:g} overflows. Use --scale none."
         )
-    return made, notes
+    return made, largest * spread, notes
 
 
 def _place(where: NDArray[np.bool_], names: Sequence[str]) -> str:

@@ -102,6 +102,8 @@ class Comparison:
         Sentences that belong under the numbers.
     verdict : TestResult or None
         Of the adaptive test; None without tests, and where it could not be had, of which a note says why.
+    units : tuple of float
+        What each coordinate was divided by; empty where nothing was.
     """
 
     x: Sample
@@ -114,6 +116,7 @@ class Comparison:
     settings: Mapping[str, Any]
     notes: tuple[str, ...]
     verdict: TestResult | None = None
+    units: tuple[float, ...] = ()
 
     def table(self, width: int = 100) -> str:
         """The table that the command line prints, as plain text of at most `width` columns."""

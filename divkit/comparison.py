@@ -172,6 +172,7 @@ def compare(
         },
         notes=(*encoded.notes, *run.notes(labels, tested=test), *dict.fromkeys(notes)),
         verdict=run.verdict,
+        units=encoded.units,
     )
 
 
@@ -220,7 +221,7 @@ def _measures(
             p, q = pair(x, y)
             d = p.flat.shape[1] if all(len(shape) == 1 for shape in p.event_shapes) else 0
             names = tuple(f"column {place}" for place in range(1, d + 1))
-            return p, q, Encoded(np.empty(0), np.empty(0), names, names, (), scale.sentence, (0, 0), ())
+            return p, q, Encoded(np.empty(0), np.empty(0), names, names, (), scale.sentence, (0, 0), (), ())
         x, y = (_array(data) for data in (x, y))
     encoded = encode(x, y, columns=columns, scale=scale, missing=missing, labels=labels)
     p, q = pair(encoded.x, encoded.y)

@@ -33,6 +33,8 @@ class Encoded:
     dropped : tuple of int
         Rows of x and of y that were dropped for missing values.
     notes : tuple of str
+    units : tuple of float
+        What each matrix column was divided by.
     """
 
     x: NDArray[Any]
@@ -43,6 +45,7 @@ class Encoded:
     scale: str
     dropped: tuple[int, int]
     notes: tuple[str, ...]
+    units: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,7 @@ class _Block:  # what one table column becomes
     source: Column
     values: NDArray[np.float64]  # (n + m, k)
     names: tuple[str, ...]  # k of them
+    unit: float = 1.0
     notes: tuple[str, ...] = ()
 
 
@@ -120,6 +124,7 @@ def encode(
         scale=scale.sentence,
         dropped=dropped,
         notes=(*notes, *_said(dropped, (n, m), labels), *(note for block in blocks for note in block.notes)),
+        units=tuple(block.unit for block in blocks for _ in block.names),
     )
 
 
@@ -129,17 +134,18 @@ def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, la
         raise ValueError(f"{labels[0]} has shape {a.shape} and {labels[1]} {b.shape}: all axes but the first must agree.")
     names = positions(a) if a.ndim == 2 else ()
     notes: list[str] = []
+    units = [1.0] * len(names)
     if scale is not Scale.NONE:
         if not names:
             raise ValueError(f"scale={scale.value} needs matrices, got {labels[0]} of shape {a.shape}; use --scale none.")
         pooled = np.concatenate([a, b]).astype(np.float64)
         for j, name in enumerate(names):
-            pooled[:, j], said = rescale(pooled[:, j], scale, name)
+            pooled[:, j], units[j], said = rescale(pooled[:, j], scale, name)
             notes.extend(said)
         a, b = pooled[: len(a)], pooled[len(a) :]
     dropped = len(x) - len(a), len(y) - len(b)
     notes = _said(dropped, (len(a), len(b)), labels) + notes
-    return Encoded(a, b, names, names, (), scale.sentence, dropped, tuple(notes))
+    return Encoded(a, b, names, names, (), scale.sentence, dropped, tuple(notes), tuple(units))
 
 
 def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[str, str]) -> list[str]:
@@ -184,8 +190,8 @@ def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str]) -> _Bloc
         raise ValueError(f"column {shown([a.name])} holds {held}. Convert one, or choose others with --columns (columns=).")
     pooled = np.concatenate([a.values, b.values])
     if a.kind is Kind.NUMBER:
-        values, notes = rescale(pooled, scale, a.name)
-        return _Block(a, values[:, None], (a.name,), notes)
+        values, unit, notes = rescale(pooled, scale, a.name)
+        return _Block(a, values[:, None], (a.name,), unit, notes)
     levels, codes = np.unique(pooled, return_inverse=True)
     if len(levels) > MAX_LEVELS:
         raise ValueError(

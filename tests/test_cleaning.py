@@ -111,3 +111,13 @@ def test_refused(case: str) -> None:
 def test_arrays_of_no_numbers(x: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         encode(x, np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("scale", list(Scale))
+def test_units_undo_the_scale(scale: Scale) -> None:
+    x, y = (
+        pd.DataFrame({"a": [1.0, 5.0, 2.0], "w": list("uvw"), "c": [7, 7, 7]}),
+        pd.DataFrame({"a": [3.0], "w": ["u"], "c": [7]}),
+    )
+    e, plain = (encode(x, y, scale=chosen) for chosen in (scale, Scale.NONE))
+    np.testing.assert_allclose(e.x * np.array(e.units), plain.x, rtol=1e-14)

@@ -33,6 +33,7 @@ class Data:
     found: list[Feature]
     ranked: list[Gap]
     weighted: bool
+    units: tuple[float, ...]  # what each coordinate was divided by, or nothing
 
     @classmethod
     def of(cls, comparison: Comparison, seed: int) -> Data:
@@ -41,7 +42,7 @@ class Data:
         names = comparison.columns if named else [f"coordinate {place}" for place in range(1, x.shape[1] + 1)]
         found = features(names, comparison.source if named else names, comparison.categorical)
         weighted = not (comparison.x.measure.uniform and comparison.y.measure.uniform)
-        return cls(x, y, found, gaps(x, y, found), weighted)
+        return cls(x, y, found, gaps(x, y, found), weighted, comparison.units)
 
     @property
     def clear(self) -> list[str]:
@@ -175,10 +176,12 @@ def _panel(data: Data, gap: Gap) -> Panel:
         ]
         rest = f"{found.rest} more level{'s' * (found.rest > 1)}" if found.rest else ""
         return Panel(name, distance, chance, gap.clear, "", (), rest, shares)
-    x, y = (side[:, feature.columns[0]] for side in (data.x, data.y))
-    drawn = histogram(x, y)
+    place = feature.columns[0]
+    unit = data.units[place] if data.units else 1.0
+    x, y = (side[:, place] for side in (data.x, data.y))
     spread = float(np.concatenate([x, y]).std())
-    means = numbers([float(x.mean()), float(y.mean())], spread / 10)
+    means = numbers([unit * float(x.mean()), unit * float(y.mean())], unit * spread / 10)
+    drawn = histogram(unit * x, unit * y)
     said = ["logarithmic axis"] * drawn.logarithmic + [f"{percent(drawn.outside)} of rows beyond the ends"] * (
         drawn.outside > 0
     )

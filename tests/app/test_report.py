@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from jinja2 import UndefinedError
@@ -21,7 +22,7 @@ from divkit.app.differences import Feature, bars, features, gaps, histogram, vie
 from divkit.app.headline import headline
 from divkit.app.page import entries, marks
 from divkit.app.readings import READINGS, UNKNOWN, reading
-from divkit.app.sections import Data, weighty
+from divkit.app.sections import Data, panels, weighty
 from divkit.app.words import plain
 from divkit.columns import Column, Kind, Table
 from divkit.comparison import Comparison, Row, Sample
@@ -470,3 +471,13 @@ def test_the_file_is_whole_and_readable(normal, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "render", lambda comparison: "")
     with pytest.raises(FileNotFoundError):
         report.write(compared(*normal), tmp_path / "absent" / "report.html")
+
+
+def test_columns_are_drawn_in_their_own_units() -> None:
+    """What divergences see is divided by standard deviations; who reads of a height expects centimetres."""
+    rng = np.random.default_rng(0)
+    x, y = (pd.DataFrame({"height": rng.normal(mean, 8.0, 400)}) for mean in (163.0, 176.0))
+    scaled, kept = (panels(Data.of(dk.compare(x, y, "energy", scale=scale), 0))[0] for scale in ("sd", "none"))
+    assert scaled.means == kept.means
+    assert [float(mean) for mean in scaled.means] == pytest.approx([163.0, 176.0], abs=2.0)
+    assert (scaled.distance, scaled.chance) == (kept.distance, kept.chance)
