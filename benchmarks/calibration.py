@@ -113,7 +113,7 @@ def draw(rows: list[dict], path: Path) -> None:
         ax.set_title(title)
     axes[0, 0].set_xlim(0.0, 2.0)
     axes[0, 1].set_xlim(-0.02, 1.02)
-    axes[0, 1].legend(loc="lower left", frameon=True, facecolor="white", edgecolor="none")
+    axes[0, 1].legend(loc="upper left", frameon=True, facecolor="white", edgecolor="none")
     figure.savefig(path, dpi=150)
 
 
