@@ -14,10 +14,12 @@ SMALLEST = 4  # DCGAN halves an image's side while it is even and larger than th
 DEVIATION = 0.02  # of DCGAN's initial weights
 
 
-def perceptron(inputs: int, outputs: int, hidden: tuple[int, ...] = (256, 256)) -> nn.Sequential:
-    """A multilayer perceptron with ReLUs."""
+def perceptron(inputs: int, outputs: int, hidden: tuple[int, ...] = (256, 256), *, normalised: bool = False) -> nn.Sequential:
+    """A multilayer perceptron with ReLUs, with batch norm before each of them where it is `normalised`."""
     widths = (inputs, *hidden)
-    body = [module for a, b in pairwise(widths) for module in (nn.Linear(a, b), nn.ReLU())]
+    body: list[nn.Module] = []
+    for a, b in pairwise(widths):
+        body += [nn.Linear(a, b), *([nn.BatchNorm1d(b)] if normalised else []), nn.ReLU()]
     return nn.Sequential(*body, nn.Linear(widths[-1], outputs))
 
 
@@ -26,9 +28,9 @@ def encoder(shape: Size, outputs: int, hidden: tuple[int, ...] = (256, 256)) -> 
     return nn.Sequential(nn.Flatten(), *perceptron(shape.numel(), outputs, hidden))
 
 
-def decoder(inputs: int, shape: Size, hidden: tuple[int, ...] = (256, 256)) -> nn.Sequential:
+def decoder(inputs: int, shape: Size, hidden: tuple[int, ...] = (256, 256), *, normalised: bool = False) -> nn.Sequential:
     """A perceptron from codes (n, inputs) to (n, *shape), without an activation at its end."""
-    return nn.Sequential(*perceptron(inputs, shape.numel(), hidden), nn.Unflatten(1, shape))
+    return nn.Sequential(*perceptron(inputs, shape.numel(), hidden, normalised=normalised), nn.Unflatten(1, shape))
 
 
 class Critic(nn.Module):

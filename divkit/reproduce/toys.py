@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Size, Tensor, nn
 
 from divkit import registry
 from divkit.criterion import Criterion
-from divkit.critic import Adam, Ascent, Clip, CramerSurrogate, GradientPenalty, Kantorovich, RMSProp, Variational
+from divkit.critic import Ascent, Clip, CramerSurrogate, GradientPenalty, Kantorovich, RMSProp, Variational
 from divkit.fdiv import GAN, KL, PEARSON, Adversarial, NonSaturating
 from divkit.metrics import Modes, grid, modes, ring
 from divkit.models import GAN as Generator
@@ -32,9 +32,12 @@ MIXTURES: dict[str, Modes] = {"ring8": ring(), "grid25": grid()}
 WANTED = {"ring8": 8, "grid25": 24}
 JUDGED = ("WGAN-GP", "energy", "Sinkhorn")  # must find the modes, in the full form
 JUDGES = 1000  # samples of each side for distances
-SAMPLES, NOISE, HIDDEN = 2500, 2, (256, 256, 256, 256)
+SAMPLES, NOISE = 2500, 2
+HIDDEN = (64,) * 9  # with batch norm: on the grid, wide and shallow maps without it are no further after three times the steps
 SEEDS = {False: 1, True: 3}
-WARM = 5  # steps of a Lipschitz critic on each batch
+WARM = 3  # steps of a Lipschitz critic on each batch
+OCTAVES = 4
+PENALTY = 0.1  # λ of gradient penalties, as WGAN-GP's authors have it on toys; with their 10 the ring was not found
 
 
 @dataclass(frozen=True)
@@ -46,52 +49,68 @@ class Loss:
     share: float = 1.0  # of the steps, for losses whose steps cost more
 
 
+class Waves(nn.Module):
+    """Points (n, d) beside sines and cosines of their coordinates, so that a critic sees small modes early: (n, 9d).
+
+    The longest wave is eight units, about the reach of data of deviation one; each further one is half as long.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = (x[..., None] * (math.pi / 4 * 2.0 ** torch.arange(OCTAVES, dtype=x.dtype))).flatten(1)
+        return torch.cat([x, angles.sin(), angles.cos()], 1)
+
+
+def critic(shape: Size, outputs: int = 1) -> nn.Sequential:
+    """A perceptron on waves."""
+    return nn.Sequential(Waves(), Critic(Size([shape.numel() * (1 + 2 * OCTAVES)]), hidden=(128, 128, 128), outputs=outputs))
+
+
 def _game(dual: Any, penalty: Any = None, **ascent: Any) -> Variational:
-    made = Variational(dual, partial(Critic, hidden=(128, 128, 128)), Ascent(**{"rate": 1e-3} | ascent))
+    made = Variational(dual, critic, Ascent(**{"rate": 1e-3} | ascent))
     return made if penalty is None else replace(made, penalty=penalty)
 
 
 def _cramer(rate: float) -> Variational:
     return Variational(
         CramerSurrogate(registry.get("energy")),
-        partial(Critic, hidden=(128, 128, 128), outputs=16),
-        Ascent(rate=rate, optimiser=Adam((0.0, 0.9)), warm=WARM),
-        penalty=GradientPenalty(10.0),
+        partial(critic, outputs=16),
+        Ascent(rate=rate, warm=WARM),
+        penalty=GradientPenalty(PENALTY),
     )
 
 
-_GAME = Training(batch=256, rate=1e-3, betas=(0.5, 0.9))
-_LIPSCHITZ = replace(_GAME, betas=(0.0, 0.9))
-_CLOSED = Training(batch=512, rate=2e-3)
+_GAME = Training(batch=256, rate=2e-3, betas=(0.5, 0.9))
+_CLOSED = Training(batch=512, rate=5e-3)
 
 LOSSES: dict[str, Loss] = {
     "GAN": Loss(_game(NonSaturating(GAN)), _GAME),
     "GAN, saturating": Loss(_game(Adversarial(GAN)), _GAME),
     "f-GAN KL": Loss(_game(NonSaturating(KL)), _GAME),
     "f-GAN Pearson": Loss(_game(NonSaturating(PEARSON)), _GAME),
-    "WGAN, clipped": Loss(_game(Kantorovich(), Clip(0.1), optimiser=RMSProp(), rate=5e-4, warm=WARM), _LIPSCHITZ),
-    "WGAN-GP": Loss(_game(Kantorovich(), GradientPenalty(10.0), optimiser=Adam((0.0, 0.9)), rate=2e-3, warm=WARM), _LIPSCHITZ),
-    "Cramér GAN": Loss(_cramer(1e-3), _LIPSCHITZ),
+    "WGAN, clipped": Loss(_game(Kantorovich(), Clip(0.1), optimiser=RMSProp(), rate=5e-4, warm=WARM), _GAME),
+    "WGAN-GP": Loss(_game(Kantorovich(), GradientPenalty(PENALTY), warm=WARM), _GAME),
+    "Cramér GAN": Loss(_cramer(1e-3), _GAME),
     "MMD": Loss(registry.get("mmd"), _CLOSED),
     "energy": Loss(registry.get("energy"), _CLOSED),
-    "Sinkhorn": Loss(registry.get("sinkhorn", epsilon=Relative(0.02), tol=0.01), replace(_CLOSED, batch=256), 0.5),
+    "Sinkhorn": Loss(registry.get("sinkhorn", epsilon=Relative(0.005), tol=0.02), _CLOSED, 0.5),
     "sliced-w2": Loss(registry.get("sliced-w2"), _CLOSED),
 }
 SHORT = ("GAN", "WGAN-GP", "energy", "Sinkhorn")
-STEPS = {False: 500, True: 5000}
+STEPS = {False: 500, True: 3000}
 
 
 def _one(data: str, name: str, seed: int, full: bool) -> dict[str, Any]:
     """Train one generator; what its samples are worth."""
     loss, held = LOSSES[name], load(data, seed)
-    steps = math.ceil(loss.share * STEPS[full])
+    steps, unit = math.ceil(loss.share * STEPS[full]), held.train.std()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Generator(decoder(NOISE, held.train.shape[1:], HIDDEN), Criterion(loss.divergence), NOISE)
-        fit(model, held.train, replace(loss.training, steps=steps, halving=steps / 3, look=steps, seed=seed))
+        network = decoder(NOISE, held.train.shape[1:], HIDDEN, normalised=True)
+        model = Generator(network, Criterion(loss.divergence), NOISE)
+        fit(model, held.train / unit, replace(loss.training, steps=steps, halving=steps / 3, look=steps, seed=seed))
         torch.manual_seed(seed)
         with torch.no_grad():
-            x = model.eval().sample(SAMPLES)
+            x = unit * model.eval().sample(SAMPLES)
     found: dict[str, Any] = {key: registry.get(key).estimate(held.test[:JUDGES], x[:JUDGES]).value for key in ("energy", "w2")}
     if data in MIXTURES:
         count = modes(x, MIXTURES[data])
@@ -169,8 +188,10 @@ def _case(data: str, title: str) -> Case:
         name=data,
         title=title,
         protocol=(
-            f"{kind}; a generator of noise {NOISE}, layers {HIDDEN}, critics of 128–128–128. Adam at a rate that halves three "
-            f"times; {SAMPLES} samples. A mode counts with 20 good samples; good: within three deviations of a centre."
+            f"{kind}, in units of their deviation; a generator of noise {NOISE}, {len(HIDDEN)} layers of {HIDDEN[0]} with batch "
+            f"norm, critics of 128–128–128 on points and {OCTAVES} octaves of their sines and cosines, gradient penalties of "
+            f"λ = {PENALTY}. Adam at a rate that halves three times; {SAMPLES:,} samples. Settings were chosen on seed 100. A "
+            f"mode counts with 20 good samples; good: within three deviations of a centre."
         ),
         short=f"{STEPS[False]} steps, {', '.join(SHORT)}, one seed; nothing is judged after so few steps.",
         full=f"{STEPS[True]} steps, {len(LOSSES)} losses, {SEEDS[True]} seeds.",
