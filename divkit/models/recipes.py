@@ -198,7 +198,7 @@ RECIPES: dict[str, Recipe] = {
     "vae": Recipe(_variational, _CODES),
     "avb": Recipe(_adversarial_bayes, replace(_CODES, rate=5e-4)),
     "gan": Recipe(_generative(Variational(NonSaturating(GAN_RECORD)), Ascent(rate=2e-4)), _GAME),
-    "fgan": Recipe(_generative("fgan-js", Ascent(rate=2e-4)), _GAME),
+    "fgan": Recipe(_generative("squared-hellinger", Ascent(rate=2e-4)), _GAME),
     "wgan": Recipe(_generative(_CLIPPED, _CLIPPED.ascent), replace(_EVEN, rate=5e-5)),
     "wgan-gp": Recipe(_generative(_PENALISED, _PENALISED.ascent), _EVEN),
     "cramer-gan": Recipe(_generative(_CRAMER, _CRAMER.ascent), _EVEN),

@@ -324,7 +324,7 @@ def test_data_sets() -> None:
 
 
 def test_recipes_play_the_papers_game() -> None:
-    for name, dual in (("gan", NonSaturating(dk.fdiv.GAN)), ("fgan", NonSaturating(dk.fdiv.FGAN_JS))):
+    for name, dual in (("gan", NonSaturating(dk.fdiv.GAN)), ("fgan", NonSaturating(dk.fdiv.TABLE["squared-hellinger"]))):
         criterion = build(name, POINTS)[0].criterion
         assert isinstance(criterion, dk.Criterion)
         assert isinstance(criterion.divergence, Variational)

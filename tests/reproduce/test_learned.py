@@ -88,7 +88,7 @@ def test_toys_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_one_toy_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toys, "STEPS", {False: 3})
+    monkeypatch.setattr(toys, "STEPS", {"ring8": (3, 3)})
     small = {name: replace(loss, training=replace(loss.training, batch=32)) for name, loss in toys.LOSSES.items()}
     monkeypatch.setattr(toys, "LOSSES", small)
     monkeypatch.setattr(toys, "JUDGES", 100)
