@@ -192,7 +192,7 @@ def _case(data: str, title: str) -> Case:
             f"{kind}, in units of their deviation; a generator of noise {NOISE}, {len(HIDDEN)} layers of {HIDDEN[0]}, batch "
             f"norm, critics of 128–128–128 on points and {OCTAVES} octaves of their sines and cosines, gradient penalties of "
             f"λ = {PENALTY}, Sinkhorn of reach {REACH} deviations, which loses mass rather than move it further, and balanced. "
-            f"Adam at a rate that halves three times; {SAMPLES:,} samples. Settings were chosen on seed 100. A mode counts with "
+            f"Adam at a rate that halves three times; {SAMPLES:,} samples. Settings chosen on seed 100. A mode counts with "
             f"20 good samples; good: within three deviations of a centre."
         ),
         short=f"{STEPS[data][False]} steps, {', '.join(SHORT)}, one seed; nothing is judged after so few steps.",
