@@ -37,7 +37,7 @@ HIDDEN = (64,) * 9  # with batch norm: on the grid, wide and shallow maps withou
 SEEDS = {False: 1, True: 3}
 WARM = 3  # steps of a Lipschitz critic on each batch
 OCTAVES = 4
-REACH = 0.5  # below the modes' spacing: a batch has a sixth more of one mode than of the next, and balanced plans bridge them
+REACH = 0.5  # below the modes' spacing: batches have a sixth too much of a mode, which balanced plans carry across
 PENALTY = 0.1  # λ of gradient penalties, as WGAN-GP's authors have it on toys; 10 left the ring unfound in 1,500 steps
 
 
