@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["checked_groups", "checked_weights", "is_joint", "parts_of"]
+__all__ = ["checked_groups", "checked_weights", "is_joint", "parts_of", "refuse_path"]
 
 
 def is_joint(data: Any) -> bool:
@@ -31,6 +32,15 @@ def parts_of(data: Any, name: str) -> tuple[Tensor, ...]:
     for p in parts[1:]:
         dtype = torch.promote_types(dtype, p.dtype)
     return tuple(p.to(dtype) for p in parts)
+
+
+def refuse_path(data: Any, name: str) -> None:
+    """Refuse a file name where samples are wanted."""
+    if isinstance(data, str | PurePath):
+        raise TypeError(
+            f"{name} is the text {str(data)!r}; samples are wanted: read a file first (pandas.read_csv, numpy.load), or "
+            f"compare two by `divkit compare P Q` on the command line."
+        )
 
 
 def _tensor(data: Any, name: str) -> Tensor:  # -> (n, *event), floating, finite
@@ -75,6 +85,7 @@ def _refuse_nonfinite(data: Tensor, name: str) -> None:
 
 
 def _array(data: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+    refuse_path(data, name)
     if hasattr(data, "toarray") and hasattr(data, "nnz"):
         raise TypeError(f"{name} is a sparse matrix; dense data are required: use .toarray().")
     if isinstance(data, Iterator):
@@ -83,7 +94,7 @@ def _array(data: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
         if np.ma.getmaskarray(data).any():
             raise ValueError(f"{name} is a masked array with masked values; drop those rows or use .filled(...) first.")
         data = data.data
-    if isinstance(data, Sequence) and not isinstance(data, str) and any(isinstance(p, Tensor) for p in data):
+    if isinstance(data, Sequence) and any(isinstance(p, Tensor) for p in data):
         return _dense(torch.stack([torch.as_tensor(p) for p in data]), name).numpy(force=True)
     try:
         made = np.asarray(data)

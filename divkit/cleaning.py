@@ -56,7 +56,7 @@ def complete(gaps: NDArray[np.bool_], missing: Missing, label: str, names: Seque
     if incomplete and missing is Missing.REFUSE:
         raise ValueError(
             f"{label}: Input contains NaN. {int(gaps.sum())} missing value(s) in {incomplete} of {n} rows, the first in "
-            f"{_place(gaps, names)}. Fill them, or drop these rows: --missing drop (in Python missing=Missing.DROP)."
+            f"{_place(gaps, names)}. Fill them, or drop these rows: --missing drop (in Python compare(…, missing='drop'))."
         )
     if incomplete == n:
         raise ValueError(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from divkit import registry
+from divkit.arrays import refuse_path
 from divkit.checks import whole
 from divkit.cleaning import Missing, Scale
 from divkit.compared import Comparison, Row, Sample
@@ -52,6 +53,7 @@ def estimate(
     divergence : str or Divergence
         A name may carry options, ``"alpha:order=.5"``.
     x, y : array-like (n, *event), (m, *event), data frame or Measure
+        Data frames are matched by column and keep their units here; `compare` divides by standard deviations.
     weights_x, weights_y : array-like, optional
         Importance weights, not counts.
     groups_x, groups_y : array-like, optional
@@ -222,13 +224,14 @@ def _measures(
             d = p.flat.shape[1] if all(len(shape) == 1 for shape in p.event_shapes) else 0
             names = tuple(f"column {place}" for place in range(1, d + 1))
             return p, q, Encoded(np.empty(0), np.empty(0), names, names, (), scale.sentence, (0, 0), (), ())
-        x, y = (_array(data) for data in (x, y))
+        x, y = (_array(data, label) for data, label in zip((x, y), labels))
     encoded = encode(x, y, columns=columns, scale=scale, missing=missing, labels=labels)
     p, q = pair(encoded.x, encoded.y)
     return p, q, encoded
 
 
-def _array(data: Any) -> Any:
+def _array(data: Any, label: str) -> Any:
+    refuse_path(data, label)
     if isinstance(data, Tensor):
         return (data.float() if data.dtype == torch.bfloat16 else data).numpy(force=True)
     return np.asarray(data)

@@ -15,6 +15,7 @@ from divkit.columns import Column, Kind, Table, shown, table
 __all__ = ["Encoded", "Missing", "Scale", "Table", "encode"]
 
 MAX_LEVELS = 1000  # beyond, a column of words identifies rows instead of grouping them
+FEW_LEVELS = 20  # up to here, nobody takes them for names of rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +199,10 @@ def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str]) -> _Bloc
             f"column {shown([a.name])} has {len(levels)} different words{a.example}; more than {MAX_LEVELS} tell rows apart "
             f"instead of grouping them. Leave it out with --columns (columns=), or correct it if it should hold numbers."
         )
-    return _Block(a, np.eye(len(levels))[codes] / np.sqrt(2), tuple(f"{a.name}={level}" for level in levels))
+    count = f"{len(levels)} different words in {len(codes)} rows"
+    said = f"column {shown([a.name])} has {count}: it tells rows apart more than it groups them"
+    notes = (said,) if len(levels) > max(FEW_LEVELS, len(codes) / 2) else ()
+    return _Block(a, np.eye(len(levels))[codes] / np.sqrt(2), tuple(f"{a.name}={level}" for level in levels), notes=notes)
 
 
 def _said(dropped: tuple[int, int], left: tuple[int, int], labels: tuple[str, str]) -> list[str]:

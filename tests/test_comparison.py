@@ -94,6 +94,12 @@ def test_estimate_refuses(arguments: tuple[Any, ...], fields: dict[str, Any], me
         dk.estimate(*arguments, normal(5), normal(5), **fields)
 
 
+def test_a_file_name_is_no_sample() -> None:
+    for call in (lambda: dk.compare("a.csv", "b.csv"), lambda: dk.estimate("energy", Path("a.csv"), "b.csv")):
+        with pytest.raises(TypeError, match=r"x is the text 'a\.csv'; samples are wanted: read a file first"):
+            call()
+
+
 def test_shared_problems_are_solved_once() -> None:
     made = dk.compare(normal(30), normal(20, seed=1), [Fake("one"), Fake("two"), "energy"])
     assert CALLS == [("one", 30, 20), ("one", 15, 15)]  # on the samples, and between halves of x

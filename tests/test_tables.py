@@ -133,3 +133,12 @@ def test_refused(case: str) -> None:
 def test_no_data_frame(x: Any) -> None:
     with pytest.raises(TypeError, match=f"x is a {type(x).__name__}; a data frame is required here"):
         encode(x, NUMBER)
+
+
+def test_words_that_tell_rows_apart_are_said() -> None:
+    """Names, remarks and ids in words: every pair of rows mismatches, whatever the distributions."""
+    few, many = pd.DataFrame({"w": list("abcd") * 10}), pd.DataFrame({"w": [f"row {k}" for k in range(40)]})
+    assert (
+        "column 'w' has 44 different words in 80 rows: it tells rows apart more than it groups them" in encode(few, many).notes
+    )
+    assert len(encode(few, few).notes) == 1

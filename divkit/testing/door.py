@@ -44,7 +44,7 @@ def test(
     ----------
     divergence : str, Divergence, Adaptive or ClassifierTest
         Any divergence; ``"adaptive"`` for many kernels at once, see `divkit.testing.Adaptive`; ``"c2st"`` for a classifier, see
-        `divkit.testing.ClassifierTest`.
+        `divkit.testing.ClassifierTest`. Options follow a colon, ``"sinkhorn:epsilon=.1"``.
     x, y : Measure or array-like (n, *event), (m, *event)
         Without weights: weighted rows are not exchangeable.
     permutations : int

@@ -100,6 +100,9 @@ def closer(
     'a'
     """
     name, made = registry.named(divergence)
+    for label, given in (("data", data), ("a", a), ("b", b)):
+        if hasattr(given, "columns"):
+            raise TypeError(f"{label} is a data frame; the three need one encoding: give arrays of numbers (.to_numpy()).")
     p, q = pair(data, a, groups_x=groups_data, groups_y=groups_a)
     p, r = pair(p, b, groups_y=groups_b)
     found = [_estimate(made, name, p, other, q, r) for other in (q, r)]

@@ -11,6 +11,7 @@ from itertools import combinations, product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -221,6 +222,12 @@ def test_closer_level_and_power() -> None:
         right += dk.closer("energy", data, a, b + torch.tensor([0.0, 1.0])).verdict() == "a"
     assert wrong / 100 <= 0.05 + 3 * 0.022
     assert right / 100 > 0.9
+
+
+def test_closer_refuses_data_frames() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 4.0]})
+    with pytest.raises(TypeError, match="b is a data frame; the three need one encoding"):
+        dk.closer("energy", frame.to_numpy(), frame.to_numpy(), frame)
 
 
 def test_closer_takes_one_bandwidth_and_says_so() -> None:
