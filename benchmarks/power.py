@@ -96,15 +96,19 @@ def picture(table: dict[str, dict[float, dict[str, float]]], path: Path) -> None
     """Power over strength, a panel a problem."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.6 * len(table), 2.6), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(table), sharey=True))
+    across = min(len(table), 4)
+    down = -(-len(table) // across)
+    figure = Figure(figsize=(2.5 * across, 2.4 * down), layout="constrained")
+    axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
+    for ax in axes[len(table) :]:
+        ax.remove()
     for ax, (name, rows) in zip(axes, table.items()):
         for test in next(iter(rows.values())):
             ax.plot(list(rows), [row[test] for row in rows.values()], marker="o", ms=3, lw=1.2, label=test)
         ax.axhline(LEVEL, color="0.6", lw=0.8, ls=":")
         ax.set(title=PROBLEMS[name].title, xlabel="strength", ylim=(0, 1.02))
         ax.title.set_fontsize(9)
-    axes[0].set_ylabel("rejections at 5 %")
+    figure.supylabel("rejections at 5 %", fontsize=9)
     axes[0].legend(fontsize=7, frameon=False)
     figure.savefig(path, dpi=110)
 
