@@ -85,8 +85,8 @@ _CLOSED = Training(batch=1024, rate=5e-3)
 LOSSES: dict[str, Loss] = {
     "WGAN-GP": Loss(_game(Kantorovich(), GradientPenalty(PENALTY), warm=WARM), _GAME),
     "energy": Loss(registry.get("energy"), _CLOSED),
-    "Sinkhorn": Loss(registry.get("sinkhorn", epsilon=Relative(0.01), tol=0.1, reach=REACH), _CLOSED),
-    "Sinkhorn, balanced": Loss(registry.get("sinkhorn", epsilon=Relative(0.01), tol=0.1), _CLOSED),
+    "Sinkhorn": Loss(registry.get("sinkhorn", epsilon=Relative(0.01), tol=0.1), _CLOSED),
+    "Sinkhorn, reach": Loss(registry.get("sinkhorn", epsilon=Relative(0.01), tol=0.1, reach=REACH), _CLOSED),
     "GAN": Loss(_game(NonSaturating(GAN)), _GAME),
     "GAN, saturating": Loss(_game(Adversarial(GAN)), _GAME),
     "f-GAN KL": Loss(_game(NonSaturating(KL)), _GAME),
