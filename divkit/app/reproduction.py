@@ -13,6 +13,7 @@ from rich.text import Text
 
 from divkit.app.words import numbers, seconds
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform
+from divkit.spelling import meant
 
 __all__ = ["MARKS", "Line", "budget", "every", "find", "line", "listing", "one", "processor", "show", "spent", "verdict"]
 
@@ -44,10 +45,7 @@ def find(name: str) -> Case:
         If there is none; it names those that there are.
     """
     if name not in CASES:
-        import difflib
-
-        close = difflib.get_close_matches(name, CASES, n=3) or list(CASES)
-        raise ValueError(f"there is no case {name!r}; did you mean {', '.join(close)}? `divkit reproduce` lists them.")
+        raise ValueError(f"there is no case {name!r}; {meant(name, CASES, '`divkit reproduce` lists them.')}")
     return CASES[name]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any, cast
 
 from divkit import registry
 from divkit.divergence import Divergence
 from divkit.measure import Measure, pair
+from divkit.spelling import meant
 from divkit.testing.adaptive import Adaptive
 from divkit.testing.classifier import ClassifierTest
 from divkit.testing.labels import Relabelling
@@ -100,8 +100,8 @@ def _named(divergence: Any) -> tuple[str, Statistic | ClassifierTest]:
     if isinstance(divergence, str):
         if divergence in OWN:
             return divergence, OWN[divergence]()
-        if divergence not in registry.names() and (close := get_close_matches(divergence.casefold(), OWN, 1)):
-            raise ValueError(f"unknown test {divergence!r}; did you mean {close[0]}?")
+        if divergence not in registry.names() and (hint := meant(divergence, OWN, "")):
+            raise ValueError(f"unknown test {divergence!r}; {hint}")
     return cast(tuple[str, Statistic], registry.named(divergence))
 
 
