@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -13,6 +12,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from divkit.caution import caution
 from divkit.measure import Measure, pair
 from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms, UnreliableEstimate
 
@@ -136,16 +136,13 @@ class Divergence(ABC):
                 name or self.name, p, q, self.terms(p, q, solution), solution, bias=self.bias, settings=self.settings
             )
         if not solution.converged:
-            warnings.warn(
-                f"{made.name}: {solution.status.value} (error {solution.error:.3g} after {solution.steps} steps).",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+            state = f"{solution.status.value} (error {solution.error:.3g} after {solution.steps} steps)"
+            caution(f"{made.name}: {state}.", ConvergenceWarning)
         elif not (math.isfinite(made.value) and not math.isinf(made.stderr)):
             raise ValueError(f"the value of these samples is {made.value} ± {made.stderr}: it overflows; {RESCALE}.")
         for note, category in CAUTIONS.items():
             if note in made.notes:
-                warnings.warn(f"{made.name}: {made.notes[note]}", category, stacklevel=2)
+                caution(f"{made.name}: {made.notes[note]}", category)
         return made
 
     @property

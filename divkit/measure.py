@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from divkit.arrays import checked_groups, checked_weights, is_joint, parts_of
+from divkit.caution import caution
 
 __all__ = ["Measure", "PrecisionWarning", "grouped", "pair"]
 
@@ -244,10 +244,9 @@ def _warn_of_rounding(p: Measure, q: Measure) -> None:
         lost = rounding.double() > least
         if bool(lost.any()):
             column = int(lost.nonzero()[0])
-            warnings.warn(
+            caution(
                 f"column {column} varies by {float(spread[column]):.3g} around {float(high[column]):.6g}, where "
                 f"{str(a.dtype).removeprefix('torch.')} rounds by {float(rounding[column]):.3g}, over a thousandth of that; "
                 f"subtract the offset in float64 first.",
                 PrecisionWarning,
-                stacklevel=4,
             )

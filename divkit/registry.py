@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from divkit.caution import caution
 from divkit.spelling import meant
 
 if TYPE_CHECKING:
@@ -170,4 +170,4 @@ def _load() -> None:
         try:
             point.load()
         except Exception as error:  # a broken plug-in must not take the others along
-            warnings.warn(f"the plug-in {point.name!r} could not be loaded: {error!r}.", stacklevel=3)
+            caution(f"the plug-in {point.name!r} could not be loaded: {error!r}.", UserWarning)

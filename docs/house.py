@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1] / "divkit"
 
 GROUND = (
     "checks",
+    "caution",
     "progress",
     "writing",
     "spelling",

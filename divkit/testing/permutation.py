@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from divkit.caution import caution
 from divkit.checks import whole
 from divkit.divergence import Divergence
 from divkit.measure import Measure
@@ -154,5 +154,5 @@ def _notes(count: int, exhaustive: bool) -> tuple[str, ...]:
     notes = (f"{said}, all that the samples admit",) if exhaustive else ()
     if floor >= COARSE:
         remedy = "more samples are needed" if exhaustive else "raise permutations"
-        warnings.warn(f"{said}; {remedy}.", UserWarning, stacklevel=4)
+        caution(f"{said}; {remedy}.", UserWarning)
     return notes
