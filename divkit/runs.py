@@ -23,6 +23,7 @@ __all__ = ["Run"]
 
 LEVEL = 0.05
 ADAPTIVE_ROWS = 2000  # a side, for the adaptive test: about three seconds
+COMMON, RARE = 0.05, 0.9  # of rows: in both samples, which is worth a word; that differ, where rows seldom repeat by chance
 TEST_ROWS = 300  # where each relabelling is solved by itself
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)  # of one divergence: the others still have a say
 
@@ -125,6 +126,9 @@ class Run:
 
     def notes(self, labels: tuple[str, str], *, tested: bool) -> Iterator[str]:
         """What was done to the rows, in sentences."""
+        if (common := _common(*self.full)) >= COMMON * min(self.full[0].n, self.full[1].n):
+            here, there = (shown([label]) for label in labels)
+            yield f"{common} of {self.full[0].n} rows of {here} are in {there} too: intervals and tests suppose independent samples"
         parts = zip(labels, self.full, (self.data[True].x, self.data[True].y))
         cut = [f"{part.n} of {every.n} rows of {shown([label])}" for label, every, part in parts if part.n < every.n]
         quadratic = [name for name, d in self.made if d.quadratic]
@@ -163,6 +167,15 @@ def _part(m: Measure, rows: int, seed: int) -> Measure:
     if m.n <= rows:
         return m
     return m.take(_shuffled(m.n, seed)[:rows].sort().values.to(m.device))
+
+
+def _common(x: Measure, y: Measure) -> int:
+    """How many rows of x occur in y; none where rows of x repeat, as discrete ones do."""
+    if x.n < 2 or x.flat.shape[1] != y.flat.shape[1]:
+        return 0
+    mix = torch.randint(1 << 62, (x.flat.shape[1],), generator=torch.Generator(device="cpu").manual_seed(0), device="cpu") | 1
+    keys = [((m.flat.double() + 0.0).view(torch.int64) * mix.to(m.device)).sum(1) for m in (x, y)]
+    return int(torch.isin(*keys).sum()) if len(keys[0].unique()) >= RARE * x.n else 0
 
 
 def _shuffled(n: int, seed: int) -> Tensor:

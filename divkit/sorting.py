@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -16,7 +15,6 @@ from divkit.measure import Measure
 
 __all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles", "ranked"]
 
-TOP = (-1, -2) if sys.byteorder == "little" else (0, 1)  # places of the two highest sixteens of bits
 PARALLEL = 1 << 16  # numbers below which threads cost more than they spare
 
 CostOfDifference = Callable[[Tensor], Tensor]
@@ -76,9 +74,10 @@ class Coupling(NamedTuple):
         return torch.empty_like(u).scatter_(1, self.order_x, u), torch.empty_like(v).scatter_(1, self.order_y, v)
 
     def arcs(self) -> Arcs:
-        """All pairs that carry mass, n + m of them, n where both sides are alike."""
+        """All pairs that carry mass, n + m of them; where both sides are alike n, in the order of the rows."""
         if self.alike:
-            return Arcs(self.order_x, self.order_y, self.mass)
+            rows = torch.arange(self.x.shape[1], device=self.x.device).expand_as(self.order_x)
+            return Arcs(rows, torch.empty_like(self.order_y).scatter_(1, self.order_x, self.order_y), self.mass)
         rows = torch.cat([self.order_x, self._at(self.order_x, self.of_y)], 1)
         columns = torch.cat([self._at(self.order_y, self.of_x), self.order_y], 1)
         return Arcs(rows, columns, self.mass)
@@ -168,26 +167,31 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
 
 
 def _sort(lines: Tensor) -> tuple[Tensor, Tensor]:
-    """Sort by the 32 highest bits, two stable passes over 16 of them, whose radix sort is twice as fast; then repair."""
+    """Sort whole numbers that hold the value's bits above and the place below: they need no argsort, which is three times slower.
+
+    Where places take bits of the values, those that differ in the bits taken alone are put right afterwards: few are.
+    """
     values = np.ascontiguousarray(lines.numpy())
-    digits = _digits(values)
-    start = np.arange(0, values.size, values.shape[1])[:, None]
-    order = np.argsort(digits[..., TOP[1]], axis=1, kind="stable") + start
-    first = np.ascontiguousarray(digits[..., TOP[0]]).ravel()
-    order = order.ravel()[np.argsort(first[order], axis=1, kind="stable") + start]
-    ordered = values.ravel()[order]
-    if bool((ordered[:, 1:] < ordered[:, :-1]).any()):  # float64 that differ in lower bits: merging nearly sorted runs is cheap
+    n = values.shape[1]
+    held = max(n - 1, 1).bit_length()  # bits of a place
+    spare = 64 - 8 * values.itemsize  # bits that the values leave
+    packed = _ordered(values).astype(np.int64, copy=False)
+    shift = np.int64(max(held, spare))
+    packed = (packed << np.int64(spare) >> shift << shift) | np.arange(n)
+    packed.sort(axis=1)
+    order = packed & ((np.int64(1) << shift) - np.int64(1))
+    start = np.arange(0, values.size, n)[:, None]
+    ordered = values.ravel().take(order + start)
+    if held > spare and bool((ordered[:, 1:] < ordered[:, :-1]).any()):  # merging runs that are nearly sorted is cheap
         again = np.argsort(ordered, axis=1, kind="stable") + start
-        order, ordered = order.ravel()[again], ordered.ravel()[again]
-    return torch.from_numpy(order - start), torch.from_numpy(ordered)
+        order, ordered = order.ravel().take(again), ordered.ravel().take(again)
+    return torch.from_numpy(order), torch.from_numpy(ordered)
 
 
-def _digits(values: NDArray[Any]) -> NDArray[np.uint16]:  # (L, n) -> (L, n, 2 or 4)
-    """The numbers' bits, so arranged that they are ordered as unsigned whole numbers are, in pieces of 16."""
-    whole: Any = np.int64 if values.dtype == np.float64 else np.int32
-    bits = values.view(whole)
-    flip = (bits >> (8 * values.itemsize - 1)) | whole(np.iinfo(whole).min)  # all bits where negative, else the sign
-    made: NDArray[np.uint16] = (bits ^ flip).view(np.uint16).reshape(*values.shape, -1)
+def _ordered(values: NDArray[Any]) -> NDArray[Any]:
+    """The numbers' bits as whole numbers of the same order: below zero, all but the sign are turned."""
+    bits = values.view(np.int64 if values.dtype == np.float64 else np.int32)
+    made: NDArray[Any] = bits ^ (bits >> (8 * values.itemsize - 1) & np.iinfo(bits.dtype).max)
     return made
 
 

@@ -32,7 +32,7 @@ GROUND = (
 )
 ABOVE = (
     *("divergence", "critic", "fdiv", "transport", "kernel", "criterion", "testing", "metrics"),
-    *("compared", "runs", "comparison", "truths", "models", "reproduce", "app"),
+    *("compared", "runs", "comparison", "truths", "models", "reproduce", "app", "__main__"),
 )
 ROOMS = (*GROUND, *ABOVE)  # each imports only from rooms before itself
 APART = ({"fdiv", "transport", "kernel"},)  # rooms on one floor that never import each other

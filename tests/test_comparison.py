@@ -100,6 +100,16 @@ def test_a_file_name_is_no_sample() -> None:
             call()
 
 
+def test_rows_of_both_samples_are_counted() -> None:
+    x, y = normal(40), normal(30, seed=1)
+    overlap = torch.cat([x[5:8], y]).double()
+    said = "of 40 rows of 'x' are in 'y' too: intervals and tests suppose independent samples"
+    assert dk.compare(x, x.flip(0), ["energy"]).notes == (f"40 {said}",)
+    assert dk.compare(x, overlap, ["energy"]).notes == (f"3 {said}",)
+    assert dk.compare(x, y, ["energy"]).notes == ()
+    assert dk.compare(x.round(), x.round(), ["energy"]).notes == ()  # discrete rows repeat by chance
+
+
 def test_shared_problems_are_solved_once() -> None:
     made = dk.compare(normal(30), normal(20, seed=1), [Fake("one"), Fake("two"), "energy"])
     assert CALLS == [("one", 30, 20), ("one", 15, 15)]  # on the samples, and between halves of x

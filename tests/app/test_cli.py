@@ -18,7 +18,7 @@ import divkit
 from divkit.app import cli, process
 from divkit.app.words import plain
 
-RUN = (sys.executable, "-c", "from divkit.app.cli import main; main()")
+RUN = (sys.executable, "-m", "divkit")
 
 
 @pytest.fixture
