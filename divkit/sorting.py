@@ -167,7 +167,7 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
 
 
 def _sort(lines: Tensor) -> tuple[Tensor, Tensor]:
-    """Sort whole numbers that hold the value's bits above and the place below: they need no argsort, which is three times slower.
+    """Sort whole numbers that hold the value's bits above and the place below: no argsort, which takes three times as long.
 
     Where places take bits of the values, those that differ in the bits taken alone are put right afterwards: few are.
     """
