@@ -128,7 +128,7 @@ class Run:
         """What was done to the rows, in sentences."""
         if (common := _common(*self.full)) >= COMMON * min(self.full[0].n, self.full[1].n):
             here, there = (shown([label]) for label in labels)
-            yield f"{common} of {self.full[0].n} rows of {here} are in {there} too: intervals and tests suppose independent samples"
+            yield f"{common} of {self.full[0].n} rows of {here} are in {there} too: intervals and tests suppose independence"
         parts = zip(labels, self.full, (self.data[True].x, self.data[True].y))
         cut = [f"{part.n} of {every.n} rows of {shown([label])}" for label, every, part in parts if part.n < every.n]
         quadratic = [name for name, d in self.made if d.quadratic]

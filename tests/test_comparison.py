@@ -103,7 +103,7 @@ def test_a_file_name_is_no_sample() -> None:
 def test_rows_of_both_samples_are_counted() -> None:
     x, y = normal(40), normal(30, seed=1)
     overlap = torch.cat([x[5:8], y]).double()
-    said = "of 40 rows of 'x' are in 'y' too: intervals and tests suppose independent samples"
+    said = "of 40 rows of 'x' are in 'y' too: intervals and tests suppose independence"
     assert dk.compare(x, x.flip(0), ["energy"]).notes == (f"40 {said}",)
     assert dk.compare(x, overlap, ["energy"]).notes == (f"3 {said}",)
     assert dk.compare(x, y, ["energy"]).notes == ()
