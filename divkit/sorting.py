@@ -190,8 +190,9 @@ def _sort(lines: Tensor) -> tuple[Tensor, Tensor]:
 
 def _ordered(values: NDArray[Any]) -> NDArray[Any]:
     """The numbers' bits as whole numbers of the same order: below zero, all but the sign are turned."""
-    bits = values.view(np.int64 if values.dtype == np.float64 else np.int32)
-    made: NDArray[Any] = bits ^ (bits >> (8 * values.itemsize - 1) & np.iinfo(bits.dtype).max)
+    whole: Any = np.int64 if values.dtype == np.float64 else np.int32
+    bits: Any = values.view(whole)
+    made: NDArray[Any] = bits ^ (bits >> (8 * values.itemsize - 1) & np.iinfo(whole).max)
     return made
 
 
