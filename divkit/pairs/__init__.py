@@ -7,7 +7,8 @@ Six reductions, each blocked in rows and columns, so that memory is O(n + m) for
 - `all_sums`, `totals`: the same for both samples and between them, in one dimension by sorting where k = −|x − y|;
 - `quadratic_forms`: sᵀKs for many vectors s at once;
 - `softmin`: −ε log Σⱼ exp((scoreⱼ − c(xᵢ, yⱼ))/ε); `alternate`, `reflect`: the sweeps of matrix scaling,
-  and `entries`: the sparse plan they end in;
+  and `entries`: the sparse plan they end in. Where there are `many` pairs and most exponents are far below, they take the
+  near ones only, if rows are in the order of `neighbours`;
 - `minimum`: minⱼ c(xᵢ, yⱼ) − scoreⱼ;
 - `nearest`: the k nearest neighbours;
 - `cheapest`, `violations`: pairs of least and of negative reduced cost c(xᵢ, yⱼ) − uᵢ − vⱼ.
@@ -18,9 +19,11 @@ sweep takes its columns block by block from `tiles.blocks`.
 
 from divkit.pairs.arcs import Violations, cheapest, violations
 from divkit.pairs.city import CityBlock
+from divkit.pairs.clusters import clusters, neighbours
 from divkit.pairs.forms import Distance, Form, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
 from divkit.pairs.line import absolute_sums
+from divkit.pairs.near import many
 from divkit.pairs.nearest import minimum, nearest
 from divkit.pairs.scaling import alternate, entries, reflect
 from divkit.pairs.softmin import softmin
@@ -43,10 +46,13 @@ __all__ = [
     "alternate",
     "block_size",
     "cheapest",
+    "clusters",
     "entries",
     "frame",
+    "many",
     "minimum",
     "nearest",
+    "neighbours",
     "quadratic_forms",
     "reflect",
     "self_sums",

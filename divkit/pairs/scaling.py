@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from divkit.pairs.forms import PairFunction
+from divkit.pairs.near import Near, Rows, added, near, taken, tiles
 from divkit.pairs.softmin import FLOOR, TRUSTED, Exponent, exponents, softmin, working
-from divkit.pairs.tiles import strips
 
 __all__ = ["alternate", "entries", "reflect"]
+
+HELD = 4.0  # bits by which a row's sum may fall short of one where far pairs are left out
 
 
 def alternate(
@@ -35,15 +38,16 @@ def alternate(
     exponent = exponents(c, wx, y.to(dtype), f, g, epsilon)
     weights, shift = a.to(dtype), (damping - 1) * g / epsilon
     sums, rows = torch.empty_like(g), torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for j, tile in _strips(exponent, wx, len(y)):
-        sums[j] = weights @ tile
-        rows += tile @ (b[j] * torch.exp(shift[j] - damping * sums[j].log())).to(dtype)
+    close = _near(c, x, y, f, g, epsilon, damping, dtype)
+    for i, j, tile in _strips(exponent, wx, len(y), close):
+        sums[j] = taken(weights, i) @ tile
+        added(rows, i, tile @ (b[j] * torch.exp(shift[j] - damping * sums[j].log())).to(dtype))
     new = damping * (g - epsilon * sums.log())
-    stale = (~_trusted(sums)).nonzero()[:, 0]
+    stale = (~_trusted(sums, close)).nonzero()[:, 0]
     if len(stale):  # the guess was so far off that the clamp cut: their part of the rows is wrong as well
         new[stale] = damping * softmin(c, y[stale], x, f + epsilon * a.log(), epsilon)
         return damping * softmin(c, x, y, new + epsilon * b.log(), epsilon, f), new
-    return damping * _reduced(c, x, y, b, f, new, rows, epsilon), new
+    return damping * _reduced(c, x, y, b, f, new, rows, epsilon, close), new
 
 
 def reflect(
@@ -54,10 +58,12 @@ def reflect(
     wx = x.to(dtype)
     exponent = exponents(c, wx, wx, p, p, epsilon)
     weights, rows = a.to(dtype), torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for j, tile in _strips(exponent, wx, len(x), lower=True):
-        rows[j.start :] += tile @ weights[j]
-        rows[j] += weights[j.stop :] @ tile[j.stop - j.start :]  # the strip's own square is done
-    return damping * _reduced(c, x, x, a, p, p, rows, epsilon)
+    close = _near(c, x, x, p, p, epsilon, damping, dtype)
+    for i, j, tile in _strips(exponent, wx, len(x), close, lower=True):
+        added(rows, i, tile @ weights[j])
+        own = j.stop - j.start  # rows whose square is done
+        rows[j] += taken(weights, i)[own:] @ tile[own:]
+    return damping * _reduced(c, x, x, a, p, p, rows, epsilon, close)
 
 
 def entries(
@@ -68,38 +74,49 @@ def entries(
     wx = x.to(dtype)
     exponent = exponents(c, wx, y.to(dtype), f, g, epsilon)
     rows, columns, values, count = [], [], [], 0
-    for j, tile in _strips(exponent, wx, len(y)):
+    close = near(c, x, y, f, g, epsilon, -math.log2(least))
+    for some, j, tile in _strips(exponent, wx, len(y), close):
         i, k = (tile > least).nonzero(as_tuple=True)
         count += len(i)
         if count > most:
             return None
-        rows.append(i)
+        rows.append(i if isinstance(some, slice) else some[i])
         columns.append(k + j.start)
         values.append(tile[i, k].double())
     return torch.cat(rows), torch.cat(columns), torch.cat(values)
 
 
-def _strips(exponent: Exponent, x: Tensor, m: int, *, lower: bool = False) -> Iterator[tuple[slice, Tensor]]:
-    """Strips of columns and their tile of 2^exponent, over all rows or those from the strip's on, in one piece of memory."""
-    cut = strips(len(x), m)
-    memory = x.new_empty(len(x) * cut[0].stop)
-    for j in cut:
-        first, width = j.start if lower else 0, j.stop - j.start
-        rows = len(x) - first
-        tile = exponent(slice(first, None), j, memory[: rows * width].view(rows, width))
-        yield j, tile.clamp_(min=FLOOR, max=-FLOOR).exp2_()
+def _strips(
+    exponent: Exponent, x: Tensor, m: int, close: Near | None, *, lower: bool = False
+) -> Iterator[tuple[Rows, slice, Tensor]]:
+    """`tiles` with their 2^exponent, in one piece of memory."""
+    memory = x.new_empty(0)
+    for i, j in tiles(len(x), m, close, lower=lower):
+        shape = i.stop - i.start if isinstance(i, slice) else len(i), j.stop - j.start
+        size = shape[0] * shape[1]
+        if size > len(memory):
+            memory = x.new_empty(size if close is None else min(2 * size, len(x) * shape[1]))
+        tile = exponent(i, j, memory[:size].view(shape))
+        yield i, j, tile.clamp_(min=FLOOR, max=-FLOOR).exp2_()
 
 
-def _trusted(sums: Tensor) -> Tensor:
-    return (sums > 1 / TRUSTED) & (sums < TRUSTED)
+def _near(
+    c: PairFunction, x: Tensor, y: Tensor, f: Tensor, g: Tensor, epsilon: float, damping: float, dtype: torch.dtype
+) -> Near | None:
+    """The pairs that are not lost to rounding in a sum that is trusted; all of them where sums need not be near one."""
+    return near(c, x, y, f, g, epsilon, HELD - math.log2(torch.finfo(dtype).eps)) if damping == 1 else None
+
+
+def _trusted(sums: Tensor, close: Near | None) -> Tensor:
+    return (sums > (1 / TRUSTED if close is None else 2.0**-HELD)) & (sums < TRUSTED)
 
 
 def _reduced(
-    c: PairFunction, x: Tensor, y: Tensor, b: Tensor, f: Tensor, g: Tensor, sums: Tensor, epsilon: float
+    c: PairFunction, x: Tensor, y: Tensor, b: Tensor, f: Tensor, g: Tensor, sums: Tensor, epsilon: float, close: Near | None
 ) -> Tensor:  # -> (n,)
     """The softmin of g whose row sums at the shift f these are; rows that the clamp reached are done again."""
     value = f - epsilon * sums.log()
-    stale = (~_trusted(sums)).nonzero()[:, 0]
+    stale = (~_trusted(sums, close)).nonzero()[:, 0]
     if len(stale):
         value[stale] = softmin(c, x[stale], y, g + epsilon * b.log(), epsilon)
     return value

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded, strips
+from divkit.pairs.near import Rows, added, near, taken, tiles
+from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 
 __all__ = ["Exponent", "exponents", "softmin", "working"]
 
@@ -22,7 +23,7 @@ TRUSTED = 2.0**60  # a row sum within [1/TRUSTED, TRUSTED] lost nothing to the c
 class Exponent(Protocol):
     """Tiles of log2 of the summands."""
 
-    def __call__(self, i: slice | Tensor, j: slice, out: Tensor | None = None) -> Tensor:
+    def __call__(self, i: Rows, j: slice, out: Tensor | None = None) -> Tensor:
         """Rows by columns, in the memory of `out` where that helps."""
 
 
@@ -61,7 +62,7 @@ def exponents(c: PairFunction, x: Tensor, y: Tensor, f: Tensor, score: Tensor, e
         left = torch.cat([x * (2 * unit), last[:, None]], 1)
         right = torch.cat([y, torch.ones_like(y[:, :1])], 1).T.contiguous()
         bias = ((score.double() - squares[1]) * unit).to(x.dtype)
-        return lambda i, j, out=None: torch.addmm(bias[j], left[i], right[:, j], out=out)
+        return lambda i, j, out=None: torch.addmm(bias[j], taken(left, i), right[:, j], out=out)
     f, score = (f * unit).to(x.dtype), (score * unit).to(x.dtype)
     return lambda i, j, out=None: c.value(c.form.tile(x[i], y[j])).mul_(-unit).add_(f[i, None]).add_(score[j])
 
@@ -144,17 +145,19 @@ class _Softmin(Function):
         rows, columns = accumulator(len(x), payload_y), accumulator(len(y), payload_x)
         mass = torch.zeros(len(y), dtype=torch.float64, device=x.device)
         _, needs_x, needs_y, needs_score, *_ = ctx.needs_input_grad
-        for j in strips(len(x), len(y)):
-            plan, factor = exponent(slice(None), j).clamp_(min=FLOOR, max=-FLOOR).exp2_(), 2.0
+        bits = math.log2(len(y)) - math.log2(torch.finfo(ctx.dtype).eps)  # of a row's sum, which is one, nothing is lost
+        close = near(c, wx, wy, value, score, ctx.epsilon, bits)
+        for i, j in tiles(len(x), len(y), close):
+            plan, factor = exponent(i, j).clamp_(min=FLOOR, max=-FLOOR).exp2_(), 2.0
             if needs_score:
-                mass[j] = (wg @ plan).double()
+                mass[j] = (taken(wg, i) @ plan).double()
             if not c.linear and (needs_x or needs_y):
                 _, slope, factor = c.evaluate_with_slope(wx, wy[j])
                 plan = slope.mul_(plan)
             if needs_x:
-                rows.add_(plan @ payload_y[j].to(plan.dtype), alpha=factor)
+                added(rows, i, factor * (plan @ payload_y[j].to(plan.dtype)))
             if needs_y:
-                columns[j] = (factor * (payload_x.T.to(plan.dtype) @ plan).T).to(columns.dtype)
+                columns[j] = (factor * (taken(payload_x, i).T.to(plan.dtype) @ plan).T).to(columns.dtype)
         gx = g.double()[:, None] * c.form.gradient(x.double(), rows[:, : d + 1].double()) if needs_x else None
         gy = c.form.gradient(y.double(), columns[:, : d + 1].double()) if needs_y else None
         gx, gy = (None if grad is None else grad.to(x.dtype) for grad in (gx, gy))

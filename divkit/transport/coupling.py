@@ -10,8 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from divkit.pairs import PairFunction, alternate, reflect, softmin, sums
-from divkit.transport.clusters import clusters
+from divkit.pairs import PairFunction, alternate, clusters, reflect, softmin, sums
 
 __all__ = ["Cloud", "Coupling"]
 

@@ -69,12 +69,38 @@ class _Entropic(Divergence):
         return self.epsilon.fraction * mean or 1e-12  # all points coincide: any ε does
 
 
+FLAT = 6  # coordinates up to which boxes of neighbours are small
+POTENTIALS = {"x": ("f", "image", "p", "image_p"), "y": ("g", "q", "image_q")}  # by whose rows they are
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """A sample as the state holds it, and the order in which it is solved: where there are many rows, neighbours together."""
+
+    data: Tensor  # (n, d)
+    log_weights: Tensor  # (n,) float64, of its mass
+    order: Tensor | None
+
+    @classmethod
+    def of(cls, measure: Measure, mass: float, large: bool) -> _Side:
+        data, log_weights = measure.flat.detach(), measure.weights.detach().double().log() + math.log(mass)
+        return cls(data, log_weights, pairs.neighbours(data) if large else None)
+
+    def cloud(self, points: Tensor) -> Cloud:
+        return Cloud(self.ordered(points), self.ordered(self.log_weights))
+
+    def ordered(self, values: Tensor) -> Tensor:
+        return values if self.order is None else values.index_select(0, self.order)
+
+    def in_rows(self, values: Tensor) -> Tensor:
+        return values if self.order is None else values.index_select(0, self.order.argsort())
+
+
 class _Placed:
     """Both samples in their frame, and the three problems between them."""
 
     def __init__(self, x: Measure, y: Measure, divergence: _Entropic, solution: Solution | None = None) -> None:
         frame = self.frame = pairs.frame(x, y)
-        self.data = {"x": x.flat.detach(), "y": y.flat.detach()}
         self.unit = frame.unit(divergence.p)
         self.kept = divergence.reach is None
         self.mass = (1.0, 1.0) if self.kept else (x.mass, y.mass)
@@ -83,7 +109,9 @@ class _Placed:
         else:
             epsilon = float(solution.state["epsilon"]) / self.unit
         rho = math.inf if divergence.reach is None else divergence.reach**divergence.p / self.unit
-        first, second = (_cloud(*of) for of in ((frame.x, x, self.mass[0]), (frame.y, y, self.mass[1])))
+        large = pairs.many(x.n, y.n) and frame.x.shape[1] <= FLAT
+        self.sides = {name: _Side.of(m, mass, large) for name, m, mass in zip("xy", (x, y), self.mass)}
+        first, second = (side.cloud(points) for side, points in zip(self.sides.values(), (frame.x, frame.y)))
         self.across = Coupling(Power(divergence.p), first, second, epsilon, rho)
         if divergence.tol < rounding(self.across):
             self.across = self.across.double()
@@ -92,21 +120,30 @@ class _Placed:
 
     def state(self, **potentials: Tensor) -> dict[str, Tensor | float]:
         """In units of the data, with the points, so that potentials extend to those of a later step."""
-        scaled = {key: value * self.unit for key, value in potentials.items()}
-        points = {**self.data, "log_x": self.across.x.log_weights, "log_y": self.across.y.log_weights}
-        return {"epsilon": self.across.epsilon * self.unit, **scaled, **points}
+        kept: dict[str, Tensor | float] = {"epsilon": self.across.epsilon * self.unit}
+        for name, side in self.sides.items():
+            kept |= {key: side.in_rows(value) * self.unit for key, value in potentials.items() if key in POTENTIALS[name]}
+            kept |= {name: side.data, f"log_{name}": side.log_weights}
+        return kept
 
     def potentials(self, solution: Solution, *keys: str) -> list[Tensor]:
-        return [solution.state[key].double() / self.unit for key in keys]
+        """Those of a solution on these points."""
+        return [self.sides["x" if key in POTENTIALS["x"] else "y"].ordered(self._kept(solution, key)) for key in keys]
+
+    def _kept(self, solution: Solution, key: str) -> Tensor:
+        potential: Tensor = solution.state[key].double() / self.unit
+        return potential
 
     def images(self, solution: Solution, *keys: str) -> list[Tensor | None]:
         """What the solver's last sweep made of the potentials: nothing where it was on other points."""
         return list(self.potentials(solution, *keys)) if self.solved else [None] * len(keys)
 
     def _same(self, solution: Solution) -> bool:
-        clouds = {"x": self.across.x, "y": self.across.y}
-        points = all(torch.equal(solution.state[side], self.data[side]) for side in clouds)
-        return points and all(torch.equal(solution.state[f"log_{side}"], clouds[side].log_weights) for side in clouds)
+        state = solution.state
+        return all(
+            torch.equal(side.data, state[name]) and torch.equal(side.log_weights, state[f"log_{name}"])
+            for name, side in self.sides.items()
+        )
 
     def terms(self, u: Tensor, v: Tensor, constant: float) -> Terms:
         """From what the potentials add per unit of mass, and what the value has beyond."""
@@ -114,6 +151,7 @@ class _Placed:
         notes: dict[str, Any] = {"epsilon": self.across.epsilon * self.unit}
         if not self.kept:
             notes["mass"] = f"masses of {mass_x:g} and {mass_y:g} are transported where that is cheaper than to lose them"
+        u, v = self.sides["x"].in_rows(u), self.sides["y"].in_rows(v)
         return Terms((mass_x * u + half) * self.unit, (mass_y * v + half) * self.unit, notes=notes)
 
     def own(self, solution: Solution | None, points: str, key: str) -> Tensor | None:
@@ -122,8 +160,7 @@ class _Placed:
             return None
         old = self._old(solution, points)
         new = self.across.x if points == "x" else self.across.y
-        (p,) = self.potentials(solution, key)
-        return self.across._replace(x=new, y=old).extend(new.points, p)
+        return self.across._replace(x=new, y=old).extend(new.points, self._kept(solution, key))
 
     def _old(self, solution: Solution, points: str) -> Cloud:
         state = solution.state
@@ -134,7 +171,7 @@ class _Placed:
         """Potentials on these points from those of an earlier solution, as functions: one softmin each."""
         if solution is None:
             return None
-        f, g = self.potentials(solution, "f", "g")
+        f, g = (self._kept(solution, key) for key in ("f", "g"))
         x, y = self.across.x, self.across.y
         forward, back = self.across._replace(y=self._old(solution, "y")), self.across._replace(x=y, y=self._old(solution, "x"))
         return forward.extend(x.points, g), back.extend(y.points, f)
@@ -267,10 +304,6 @@ def _half(own: Coupling, p: Tensor, image: Tensor | None) -> Tensor:
     fixed = own._replace(y=replace(own.x, points=own.x.points.detach()))
     moving = own.conjugate(fixed.extend(own.x.points, p, p, image))
     return moving + (own.conjugate(p) - moving.detach()) / 2
-
-
-def _cloud(points: Tensor, measure: Measure, mass: float) -> Cloud:
-    return Cloud(points, measure.weights.detach().double().log() + math.log(mass))
 
 
 def _status(error: float, tol: float) -> Status:

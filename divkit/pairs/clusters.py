@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["clusters"]
+__all__ = ["clusters", "neighbours"]
+
+LEAF = 8  # points
 
 
 def clusters(points: Tensor, halvings: int) -> Tensor:  # (n, d) -> (n,)
@@ -22,3 +24,8 @@ def clusters(points: Tensor, halvings: int) -> Tensor:  # (n, d) -> (n,)
         least, most = low.double()[label, axis], high.double()[label, axis]
         order = order[(label + (along - least) / (2 * (most - least)).clamp(min=1e-300)).argsort(stable=True)]
     return torch.empty_like(rank).index_copy_(0, order, rank * 2**halvings // n)
+
+
+def neighbours(points: Tensor) -> Tensor:  # (n, d) -> (n,)
+    """Row numbers, so ordered that near points follow one another."""
+    return clusters(points, max(0, (len(points) // LEAF).bit_length() - 1)).argsort(stable=True)

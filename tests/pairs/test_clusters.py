@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from divkit.transport.clusters import clusters
+from divkit.pairs.clusters import clusters
 from divkit.transport.coupling import Cloud
 
 
