@@ -48,7 +48,7 @@ class Near(NamedTuple):
     n: int
 
     def rows(self, strip: int, *, lower: bool = False) -> Tensor:  # -> (K,)
-        """Rows that may count in a strip of columns, all of its box taken; with `lower`, where x and y are one, from its own on."""
+        """Rows that may count somewhere in the box of a strip; with `lower`, where x and y are one, from its own rows on."""
         of, first = self.blocks, strip + 1 if lower else 0
         box = list(zip(self.strips.low[:, strip].tolist(), self.strips.high[:, strip].tolist()))
         least = self.least - float(self.strips.most[strip])
