@@ -16,6 +16,7 @@ from divkit.reproduce import CASES, Result, write
 
 __all__ = ["bind", "render"]
 
+TITLES = {"paper": "paper", "exact": "exact", "ours": "ours", "stderr": "±", "difference": "difference", "verdict": "verdict"}
 ZOOM = 0.72  # css pixels per pixel of a picture: lettering of the page's size, the same in all pictures
 
 
@@ -42,6 +43,7 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
             "legend": [
                 said for word, said in LEGEND.items() if any(f"; {word}" in (r.paper_source or "") for r in result.rows)
             ],
+            "used": [key for key in TITLES if any(getattr(line(row), key) != "—" for row in result.rows)],
             "summary": summary(result),
             "spent": spent(result),
             "processor": processor(result),
@@ -53,6 +55,7 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
     ]
     return _template().render(
         cases=cases,
+        titles=TITLES,
         broken=broken,
         missing=[case for name, case in CASES.items() if name not in finished and name not in broken],
         held=sum(result.judged - result.missed for result in finished.values()),

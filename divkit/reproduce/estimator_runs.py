@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,6 +105,8 @@ def measure(setting: Setting, names: Sequence[str], seed: int) -> dict[str, list
     found = {}
     for name in names:
         divergence = registry.get(name, **setting.fields(name))
+        own: dict[str, Any] = {"seed": seed} if hasattr(divergence, "seed") else {}
+        divergence = replace(divergence, **own)  # the same directions each time would be an error that no mean takes out
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is not solved is counted
             found[name] = list(_one(divergence, x, y, solved))

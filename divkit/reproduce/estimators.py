@@ -124,7 +124,8 @@ ESTIMATORS = Case(
     title="Every named divergence against its exact value: bias, spread, coverage, seconds",
     protocol=(
         "P = N(δe₁, I), Q = N(0, I) in d dimensions, n samples of each; every registered name whose exact value dk.exact "
-        "knows, with default fields but order ½, weight .3, ε = 1 and bandwidth √(2d). A row is the mean over repetitions: of "
+        "knows, with default fields but order ½, weight .3, ε = 1 and bandwidth √(2d). A row is the mean over repetitions, "
+        "each with its own draws, directions and folds: of "
         f"an unbiased estimator within {ERRORS:g} standard errors of exact, of one biased above not further below, of a bound "
         "not further above, nor, by the default critic, below by more than four of its own standard errors and "
         f"{SHARE:.0%}. Seconds are medians and hold the inner problem that several names share."

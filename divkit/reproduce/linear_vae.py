@@ -137,6 +137,7 @@ def _figure(curves: dict[str, list[float]], exact: float) -> Figure:
         ax.plot(KS, [exact - value for value in curve], "o-", label=name)
     ax.set_xscale("log")
     ax.set_yscale("symlog", linthresh=1e-3)
+    ax.set_ylim(bottom=-3e-4)
     ax.set_xlabel("k of IWAE_k (k = 1: the ELBO)")
     ax.set_ylabel("log p(x) less the bound, nats")
     ax.legend()
@@ -147,8 +148,8 @@ LINEAR_VAE = Case(
     name="linear-vae",
     title="ELBO ≤ IWAE_k ≤ log p(x), with equality at the posterior",
     protocol=(
-        f"A linear decoder from R^{LATENT} to R^{D} with orthogonal columns and normal noise of deviation {DEVIATION}: p(x) "
-        f"and p(z|x) are normal laws. {POINTS} points of the model. The encoder is the prior, then trained for "
+        f"A linear decoder from {LATENT} to {D} dimensions with orthogonal columns and normal noise of deviation {DEVIATION}: "
+        f"p(x) and p(z|x) are normal laws. {POINTS} points of the model. The encoder is the prior, then trained for "
         f"{TRAINING.steps} steps of Adam at a falling rate, then the exact posterior. ELBO against log p(x) − KL(q‖p(z|x)) "
         f"within {ERRORS:g} standard errors; IWAE_k for k in {KS}. Sources: Kingma, Welling (2014); Burda, Grosse, "
         f"Salakhutdinov (2016)."

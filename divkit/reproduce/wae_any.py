@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from divkit import registry
 from divkit.metrics import c2st, frechet, neighbourhoods, train_features
@@ -18,6 +18,7 @@ from divkit.models.data import Data
 from divkit.models.recipes import weight_of
 from divkit.reproduce.case import OTHER_DATA, Case, Outcome, Row, Setup, at_most
 from divkit.reproduce.drawing import calm, panels
+from divkit.reproduce.images import mosaic
 
 __all__ = ["WAE_ANY"]
 
@@ -30,7 +31,7 @@ TRAINING = Training(batch=256, rate=1e-3, look=100_000)
 STEPS = {False: 600, True: 6000}
 SEEDS = {False: 1, True: 3}
 COSTS, FOOLED = 1.2, 0.6  # of the plain autoencoder's reconstruction; the accuracy of the classifier of codes
-SHOWN = 25
+SHOWN, BAND = 36, 4
 
 
 def _one(divergence: str, seed: int, full: bool) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _rows(name: str, parts: list[dict[str, Any]], plain: list[dict[str, Any]]) -
     ratio, accuracy = value("reconstruction") / value("reconstruction", plain), value("c2st")
     rows = [Row(f"test reconstruction ‖x − x̂‖², {name}", value("reconstruction"), stderr=spread("reconstruction"), note=weight)]
     if judged:
-        rows.append(at_most(f"the same over the plain autoencoder's, {name}", ratio, COSTS, note=weight))
+        rows.append(at_most(f"test reconstruction over the plain autoencoder's, {name}", ratio, COSTS, note=weight))
         rows.append(at_most(f"C2ST accuracy of held-out codes, {name}", accuracy, FOOLED, stderr=spread("c2st"), note=weight))
     else:
         rows.append(Row(f"C2ST accuracy of held-out codes, {name}", accuracy, stderr=spread("c2st")))
@@ -113,14 +114,17 @@ def _rows(name: str, parts: list[dict[str, Any]], plain: list[dict[str, Any]]) -
 
 
 def _figure(found: dict[str, list[dict[str, Any]]]) -> Figure:
-    figure, axes = panels(2, len(found), width=2.0, height=2.0)
-    for column, (name, parts) in enumerate(found.items()):
-        samples = torch.tensor(parts[0]["samples"])[:, 0]
-        side = samples.shape[1]
-        tiles: Tensor = samples.reshape(5, 5, side, side).permute(0, 2, 1, 3).reshape(5 * side, 5 * side)
-        calm(axes[0, column]).imshow(tiles.numpy(), cmap="gray_r", vmin=0, vmax=1)
-        axes[0, column].set_title(name)
-        ax = calm(axes[1, column])
+    """Samples above two coordinates of the codes, four divergences a band."""
+    figure, axes = panels(2 * math.ceil(len(found) / BAND), BAND, width=2.4, height=2.4)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for place, (name, parts) in enumerate(found.items()):
+        row, column = 2 * (place // BAND), place % BAND
+        image = axes[row, column]
+        image.imshow(mosaic(parts[0]["samples"]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        image.set_title(name)
+        ax = calm(axes[row + 1, column])
+        ax.set_axis_on()
         first, second = np.array(parts[0]["codes"]).T
         ax.scatter(first, second, s=2, linewidths=0)
         ax.set_xlim(-4, 4)
