@@ -92,6 +92,11 @@ def test_importing_divkit_imports_nothing_heavy() -> None:
     assert _loaded("import divkit") == []
 
 
+def test_names_import_no_classifiers() -> None:
+    """Two seconds that only a classifier's user waits for."""
+    assert "sklearn" not in _loaded("import divkit; divkit.get('kl'), divkit.registry.options('kl-classifier')")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["compare", "no.csv", "nor.csv"]])
 def test_help_and_a_wrong_file_name_import_nothing_heavy(arguments: list[str]) -> None:
     entry = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["divkit"]

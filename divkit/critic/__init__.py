@@ -2,6 +2,7 @@
 
 from divkit.critic.ascent import Ascent
 from divkit.critic.choice import Choice, linear, quadratic
+from divkit.critic.dual import Dual
 from divkit.critic.featured import CramerSurrogate, Featured
 from divkit.critic.kantorovich import Kantorovich
 from divkit.critic.lipschitz import GroupSort, Orthonormal, Spectral
@@ -10,7 +11,7 @@ from divkit.critic.optimisers import Adam, RMSProp
 from divkit.critic.penalties import R1, Clip, Free, GradientPenalty, Penalty
 from divkit.critic.perceptron import Perceptron, groupsort, perceptron, spectral
 from divkit.critic.shrunk import Shrunk
-from divkit.critic.variational import Dual, TrainingDiverged, Variational
+from divkit.critic.variational import TrainingDiverged, Variational
 
 __all__ = [
     "R1",

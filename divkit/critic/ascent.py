@@ -52,7 +52,8 @@ class Ascent:
         Of these warm steps; a solve uses Adam with its usual moments.
     doubt : float
         How much of the usual evidence, 1.5 + 18/√rows standard errors on held-out rows, must speak for the trained critic over
-        the one it started from: 1 where a critic that fits noise ruins the value, 0 where it cannot.
+        the one it started from: 1 where a critic that fits noise ruins the value, 0 where it cannot and the start is any
+        function, which a few held-out rows must not choose.
     seed : int
     """
 
@@ -114,7 +115,7 @@ def ascend(
     how: Ascent,
     seed: int,
 ) -> tuple[Status, int]:
-    """Train in place and leave the state best on the held-out rows; the start counts, and wins ties."""
+    """Train in place and leave the state best on the held-out rows; where there is doubt the start counts, and wins ties."""
     if not any(True for _ in network.parameters()):
         return Status.CONVERGED, 0
     generator = torch.Generator(device="cpu").manual_seed(seed)
@@ -139,7 +140,7 @@ def ascend(
             status = Status.NONFINITE
             break
         stale += 1
-        if found.value > best.value:
+        if found.value > best.value or (how.doubt == 0 and kept is first[0]):
             stale = 0 if found.value - best.value > LITTLE and found.gain(best) > NEGLIGIBLE else stale
             best, kept = found, _copy(network)
         if stale >= how.patience:
@@ -147,7 +148,7 @@ def ascend(
             break
     # the best of many looks at few rows gains by chance, and a critic that fits noise ruins unbounded divergences in the tails
     needed = how.doubt * (EVIDENCE + DOUBT / math.sqrt(held[0].n + held[1].n))
-    network.load_state_dict(kept if best.gain(first[1]) > needed else first[0])
+    network.load_state_dict(kept if how.doubt == 0 or best.gain(first[1]) > needed else first[0])
     network.eval()
     return status, step
 

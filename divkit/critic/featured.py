@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from divkit.critic.ascent import score
 from divkit.critic.choice import Choice
+from divkit.critic.dual import Dual, Scores
 from divkit.critic.networks import Factory
-from divkit.critic.variational import Dual, Scores
 from divkit.divergence import Divergence
 from divkit.measure import Measure
 from divkit.results import Bias, Terms

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from divkit import pairs
 from divkit.critic.choice import Choice, factories
+from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.critic.networks import Factory
 from divkit.critic.penalties import segments, slopes
-from divkit.critic.variational import Calibration, Dual, Scores, Sides
 from divkit.measure import Measure
 from divkit.results import Bias, Terms
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from divkit.measure import Measure
 
-__all__ = ["bernstein", "cut_folds", "inner_split"]
+__all__ = ["bernstein", "cut_folds", "inner_split", "of_training"]
 
 LEVEL = 0.95  # of the finite-sample lower bound
 
@@ -35,6 +36,28 @@ def inner_split(m: Measure, held: float, generator: torch.Generator) -> tuple[Me
             if not float(m.weights[part].sum()) > 0:
                 raise ValueError("the weights leave a fold without mass; too few rows have weight.")
     return m.take(order[cut:]), m.take(order[:cut])
+
+
+def of_training(values: Sequence[float], *, stable: bool) -> float:
+    r"""What K trainings add to the error of a cross-fitted value, given what each of their critics makes of all rows.
+
+    The value is a mean over folds, :math:`V = \tfrac1K \sum_k J(v_k) + \text{sampling}`, J(v) being what a critic's value is
+    expected to be. Influences given the critics have the sampling. With S² the variance of J over the critics and ρ the
+    correlation of two of them, the mean of the K has the variance
+
+    .. math:: S^2\, \frac{1 + (K - 1) \rho}{K (1 - \rho)}.
+
+    A stable critic's error is a sum over the folds that it saw, of which two critics share K − 2 of K − 1; near the best critic
+    J falls with its square, so that :math:`\rho = (\tfrac{K-2}{K-1})^2`. Trees and others that small changes of the rows turn
+    over are as good as independent, ρ = 0. (Measured over 200 draws of 250 and 300 rows: .35 and .1.) J is read from rows most
+    of which a critic was trained with, where trees differ more than they do elsewhere.
+    """
+    count = len(values)
+    if count < 2:
+        return 0.0
+    rho = ((count - 2) / (count - 1)) ** 2 if stable else 0.0
+    spread = float(torch.tensor(values, dtype=torch.float64).std())
+    return spread * math.sqrt((1 + (count - 1) * rho) / (count * (1 - rho)))
 
 
 @torch.no_grad()

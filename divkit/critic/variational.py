@@ -4,111 +4,31 @@ from __future__ import annotations
 
 import math
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from divkit.critic.ascent import Ascent, Look, Task, ascend, refresh, score
 from divkit.critic.choice import Choice, factories
+from divkit.critic.dual import Calibration, Dual, Pair, Scores, Sides
 from divkit.critic.networks import Factory, LogitNetwork, Staged, build, restore
 from divkit.critic.penalties import FREE, Penalty
 from divkit.critic.relabelling import relabelled
-from divkit.critic.splits import bernstein, cut_folds, inner_split
+from divkit.critic.splits import bernstein, cut_folds, inner_split, of_training
 from divkit.divergence import Divergence, describe
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Status, Terms
 
-__all__ = ["Calibration", "Dual", "TrainingDiverged", "Variational"]
+__all__ = ["TrainingDiverged", "Variational"]
 
 BETTER = 1.0  # standard errors on the inner split by which a later critic must beat an earlier, simpler one
-
-Scores = Callable[[Measure], Tensor]
-Sides = tuple[Measure, Measure]
-Pair = tuple[Tensor, Tensor]  # scores of x (n,) and of y (m,)
 
 
 class TrainingDiverged(UserWarning):
     """A critic's objective stopped being finite; its last finite state was kept."""
-
-
-class Calibration(NamedTuple):
-    """What is done to a critic's scores before they are used: slope · score + shift, cut to [low, high]."""
-
-    slope: float = 1.0
-    shift: float = 0.0
-    low: float = -math.inf
-    high: float = math.inf
-    settled: bool = True  # first-order conditions hold on the inner split
-
-    def __call__(self, scores: Tensor) -> Tensor:
-        return (self.slope * scores + self.shift).clamp(self.low, self.high)
-
-
-class Dual(ABC):
-    """A variational form of a divergence: what a critic maximises, what is reported, what a model minimises."""
-
-    name: str
-    bias: Bias = Bias.BELOW
-    quadratic: ClassVar[bool] = False  # what `measure` takes grows as n·m
-    apart: ClassVar[bool] = False  # scores are features, and those of one fold's critic say nothing beside another's
-
-    @property
-    @abstractmethod
-    def problem(self) -> Hashable:
-        """Describe what the critic is trained for."""
-
-    @abstractmethod
-    def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        """What the critic maximises, of scores s (n,) and t (m,)."""
-
-    def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        """What is reported."""
-        return self.ascend(s, t, x, y)
-
-    def judge(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> Terms:
-        """`terms` of scores of which the calibration cut off so much."""
-        return self.terms(s, t, x, y)
-
-    def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
-        """What a model minimises."""
-        return self.terms(s, t, x, y).value(x, y)
-
-    def value(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
-        """The value of `terms` alone, for those who need many."""
-        return self.terms(s, t, x, y).value(x, y)
-
-    def in_units(self, unit: float) -> Dual:
-        """The dual for scores still to be multiplied by `unit`; itself where a factor of the objective is no matter."""
-        return self
-
-    def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
-        """Improve a trained critic's scores from the rows it was trained with."""
-        return Calibration()
-
-    def spans(self, dtype: torch.dtype, x: Measure, y: Measure) -> tuple[float, float]:
-        """Lengths of the ranges of both vectors of `terms`, whatever the scores: finite ones give a finite-sample bound."""
-        return math.inf, math.inf
-
-    @property
-    def least(self) -> float:
-        """The smallest value of the divergence."""
-        return 0.0
-
-    def honesty(self, critic: Factory | Choice) -> Bias:
-        """The bias of the cross-fitted value with critics of this factory."""
-        return self.bias
-
-    def witness(self, network: nn.Module, y: Measure) -> Scores:
-        """The function of a point whose gradient a penalty holds."""
-        return lambda m: score(network, m)
-
-    def measure(self, critics: Sequence[Scores], x: Measure, y: Measure) -> tuple[float | None, dict[str, float]]:
-        """A certified lower bound of the samples' value, where the critics give one, and what else was measured of them."""
-        return None, {}
 
 
 @dataclass(frozen=True)
@@ -117,7 +37,8 @@ class Variational(Divergence):
 
     `solve` cross-fits: the rows are cut into folds, and for each fold a critic is trained on the others, stopped early and
     calibrated on an inner split; `terms` evaluates every row by the critic that did not see it, so that the held-out value is
-    a lower bound in expectation.
+    a lower bound in expectation. Derivatives hold the critic fixed: the first is that of the divergence where the critic is the
+    best (envelope theorem), a second one lacks what the critic's own change would add.
 
     Parameters
     ----------
@@ -240,8 +161,15 @@ class Variational(Divergence):
         return s, t
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        if self.dual.apart:
-            return self._apart(x, y, solution)
+        made = self._apart(x, y, solution) if self.dual.apart else self._together(x, y, solution)
+        with torch.no_grad():
+            critics = self._critics(x, solution)
+            training = of_training([float(self.dual.value(critic(x), critic(y), x, y)) for critic in critics], stable=True)
+        notes = {**made.notes, "stderr_of_training": training}
+        return made._replace(noise=math.hypot(made.noise, training), notes=notes)
+
+    def _together(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        """Terms of all folds' scores at once."""
         raw = self._both(x, y, solution, cut=False)
         s, t = (scores.clamp(*_ends(scores, solution, side)) for scores, side in zip(raw, "xy"))
         made = self.dual.judge(s, t, x, y, (raw[0] - s, raw[1] - t))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from divkit.critic.variational import Dual
+from divkit.critic.dual import Dual
 from divkit.fdiv.records import FDivergence
 from divkit.measure import Measure
 from divkit.results import Bias, Terms

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from divkit.critic.variational import Pair
+from divkit.critic.dual import Pair
 from divkit.fdiv.logit import LogitDual, compared, diagnosed
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN

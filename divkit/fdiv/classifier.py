@@ -6,25 +6,25 @@ import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.utils.validation import has_fit_parameter
 from torch import Tensor
 
 from divkit.checks import whole
+from divkit.critic.dual import Calibration
 from divkit.critic.relabelling import relabelled
-from divkit.critic.splits import cut_folds, inner_split
-from divkit.critic.variational import Calibration
+from divkit.critic.splits import cut_folds, inner_split, of_training
 from divkit.divergence import Divergence
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.logit import platt, reach
 from divkit.fdiv.records import FDivergence
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Status, Terms
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 __all__ = ["Classifier"]
 
@@ -35,6 +35,8 @@ CLIP = 50.0  # a classifier's probability may be exactly 0
 @cache
 def boosting() -> HistGradientBoostingClassifier:
     """The default: insensitive to the columns' scales, stopped early on rows of its own, of trees too small to fit noise."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # seconds of imports, for those who want a classifier
+
     return HistGradientBoostingClassifier(
         learning_rate=0.05,
         max_iter=500,
@@ -109,6 +111,8 @@ class Classifier(Divergence):
         return type(self), self.classifier, self.folds, self.seed
 
     def require(self, x: Measure, y: Measure) -> None:
+        from sklearn.utils.validation import has_fit_parameter
+
         super().require(x, y)
         if not (x.uniform and y.uniform) and not has_fit_parameter(self.classifier, "sample_weight"):
             raise ValueError(
@@ -118,22 +122,26 @@ class Classifier(Divergence):
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         generator = torch.Generator().manual_seed(self.seed)
         folds = tuple(cut_folds(m, self.folds, generator) for m in (x, y))
-        logits = tuple(torch.zeros(m.n, dtype=torch.float64, device=m.device) for m in (x, y))
+        logits: list[list[Tensor]] = [[], []]
         unsettled = 0
         for k in range(self.folds):
             outside = [m.take((fold != k).nonzero()[:, 0]) for m, fold in zip((x, y), folds)]
             score, settled = self._fit(outside[0], outside[1], generator, self.seed + k)
             unsettled += not settled
-            for logit, m, fold in zip(logits, (x, y), folds):
-                rows = (fold == k).nonzero()[:, 0]
-                logit[rows] = score(m.take(rows))
+            for logit, m in zip(logits, (x, y)):
+                logit.append(score(m))
         status = Status.STALLED if unsettled else Status.CONVERGED
-        return Solution({"logits_x": logits[0], "logits_y": logits[1]}, status, self.folds, unsettled / self.folds)
+        state = {"logits_x": torch.stack(logits[0]), "logits_y": torch.stack(logits[1]), "fold_x": folds[0], "fold_y": folds[1]}
+        return Solution(state, status, self.folds, unsettled / self.folds)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         if any(part.requires_grad for m in (x, y) for part in m.parts):
             raise ValueError(f"{self.name} has no gradient in the points; use {self.record.name}, whose critic has one.")
-        return Bound(self.record).terms(solution.state["logits_x"], solution.state["logits_y"], x, y)
+        dual, (s, t) = Bound(self.record), (solution.state[f"logits_{side}"] for side in "xy")  # (folds, n), (folds, m)
+        unseen = [logits.gather(0, solution.state[f"fold_{side}"][None])[0] for logits, side in ((s, "x"), (t, "y"))]
+        made = dual.terms(unseen[0], unseen[1], x, y)
+        training = of_training([float(dual.value(p, q, x, y)) for p, q in zip(s, t)], stable=False)
+        return made._replace(noise=training, notes={**made.notes, "stderr_of_training": training})
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
         """As for critics: half of the rows train a classifier, the other half are relabelled."""
@@ -142,6 +150,8 @@ class Classifier(Divergence):
 
     def _fit(self, x: Measure, y: Measure, generator: torch.Generator, seed: int) -> tuple[Callable[[Measure], Tensor], bool]:
         """A calibrated logit from these rows, and whether it is calibrated on rows it did not see."""
+        from sklearn.base import clone
+
         (fit_x, held_x), (fit_y, held_y) = (inner_split(m, HELD, generator) for m in (x, y))
         model = clone(self.classifier)
         if "random_state" in model.get_params() and model.get_params()["random_state"] is None:

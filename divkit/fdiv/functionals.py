@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from divkit.checks import positive
-from divkit.critic.variational import Pair
+from divkit.critic.dual import Pair
 from divkit.fdiv.logit import LogitDual, diagnosed
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from divkit.checks import positive
-from divkit.critic.variational import Calibration, Dual, Scores, Sides
+from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.fdiv.logit import diagnosed
 from divkit.fdiv.records import FDivergence
 from divkit.measure import Measure

@@ -96,7 +96,7 @@ def mutual_information(
         found = variational.terms(joint, product, solution)
         both = _by_row(found.y, row, partner, joint.n)
     notes = {key: note for key, note in found.notes.items() if key != "lower_finite_sample"}  # the product's rows are no sample
-    terms = Terms(found.x, both, notes={**notes, "derangements": derangements})
+    terms = Terms(found.x, both, noise=found.noise, notes={**notes, "derangements": derangements})
     return Estimate.of(
         f"mutual information ({dual.name})", joint, joint, terms, solution, bias=dual.bias, settings=variational.settings
     )

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
-from divkit.critic.variational import Calibration, Dual, Scores, Sides
+from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.tails import pareto_index, verdict
 from divkit.measure import Measure

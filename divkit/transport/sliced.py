@@ -106,6 +106,6 @@ class SlicedWasserstein(Divergence):
 def _noise(values: Tensor, d: int) -> float:
     """The standard error of the mean over directions: of groups of d orthogonal ones where there are enough to tell."""
     groups = len(values) // d
-    if groups >= GROUPS and len(values) == groups * d:
-        values = values.view(groups, d).mean(1)
+    if groups >= GROUPS:
+        values = values[: groups * d].view(groups, d).mean(1)  # a group that is not full varies more
     return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else 0.0

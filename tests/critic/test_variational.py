@@ -13,7 +13,10 @@ from torch.distributions import Exponential, Laplace, Normal
 
 import divkit as dk
 from divkit.critic import Ascent, Variational
+from divkit.critic.ascent import Task, ascend
 from divkit.critic.networks import LogitNetwork, restore
+from divkit.critic.penalties import FREE
+from divkit.critic.splits import of_training
 from divkit.fdiv import GAN, KL, PEARSON, Bound
 from divkit.measure import pair
 
@@ -47,6 +50,36 @@ def test_every_row_is_judged_by_a_critic_that_did_not_see_it() -> None:
     alone = restore(divergence.critic, p, solution.state["critics"][2])(x[rows]).detach()
     slope, shift, low, high = solution.state["calibration"][2].tolist()
     assert torch.equal(divergence.scores(p, solution, "x")[rows], (slope * alone + shift).clamp(low, high))
+
+
+def test_what_trainings_differ_by_is_part_of_the_error() -> None:
+    """Beside the error of the influences given the critics: that of a mean of K numbers, correlated for critics."""
+    assert of_training([1.0, 2.0, 3.0, 6.0], stable=False) == pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2)
+    assert of_training([1.0], stable=True) == 0.0
+    generator = np.random.default_rng(0)
+    parts = generator.standard_normal((20_000, 5))
+    values = (parts.sum(1, keepdims=True) - parts) ** 2  # of the square of a sum over all folds but one
+    squares = [of_training(row, stable=True) ** 2 for row in values[:4000].tolist()]
+    assert np.mean(squares) == pytest.approx(values.mean(1).var(), rel=0.1)
+    x, y = shifted(200, 250, d=2)
+    for name in ("tv", "tv-classifier"):
+        e = dk.get(name).estimate(x, y)
+        given = sum(float(a.double().var() / len(a)) for a in e.influence) ** 0.5
+        assert e.notes["stderr_of_training"] > 0
+        assert e.stderr == pytest.approx(np.hypot(given, e.notes["stderr_of_training"]))
+    assert e.notes["stderr_of_training"] < given
+
+
+def test_an_arbitrary_start_is_no_candidate() -> None:
+    """Held-out rows that contradict the training rows: without doubt the trained critic is kept, with doubt the start."""
+    x, y = shifted(100, 100)
+    fit, held = pair(x + 1.0, y), pair(y, x + 1.0)
+    task = Task(Bound(GAN).ascend, FREE, Bound(GAN).witness)
+    for doubt, trained in ((0.0, True), (1.0, False)):
+        network = LogitNetwork(torch.Size([1]))
+        start = {key: value.clone() for key, value in network.state_dict().items()}
+        ascend(network, task, fit, held, Ascent(steps=25, doubt=doubt), 0)
+        assert trained != all(torch.equal(value, start[key]) for key, value in network.state_dict().items())
 
 
 def test_one_logit_serves_the_whole_table() -> None:

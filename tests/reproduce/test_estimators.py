@@ -46,6 +46,16 @@ def test_equal_problems_are_solved_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert measure(SMALL, ["energy"], 0)["energy"][:4] == first["energy"][:4]
 
 
+def test_repetitions_draw_their_own_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the same samples the means over directions differ as much as their error says."""
+    setting = Setting(400, 5, 1.0)
+    x, y = setting.samples(0)
+    monkeypatch.setattr(Setting, "samples", lambda self, seed: (x, y))
+    values = [measure(setting, ["sliced-w1"], seed)["sliced-w1"][0] for seed in range(30)]
+    error = dk.estimate("sliced-w1", x, y).notes["stderr_of_projections"]
+    assert 0.5 < np.std(values, ddof=1) / error < 1.6  # of thirty, the error itself being known to 16 %
+
+
 def test_summary() -> None:
     told = [Told(v, 0.1, v - 0.2, v + 0.2, s, s < 3) for v, s in ((1.0, 1.0), (1.1, 2.0), (1.5, 3.0))]
     made = summary(told, 1.25)
