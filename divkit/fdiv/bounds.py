@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from divkit.critic.dual import Pair
-from divkit.fdiv.logit import LogitDual, compared, diagnosed
+from divkit.fdiv.logit import LogitDual, compared, diagnosed, unseen
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
 from divkit.measure import Measure
@@ -30,7 +30,7 @@ class Bound(LogitDual):
 
     The notes of an estimate hold ``plug_in``, :math:`E_P f(e^v)/e^v` of the same logit, which equals the bound where the logit
     is right (``disagreement`` says so where it does not); ``clipped_share`` of the logits, and ``saturated`` where that
-    matters; ``tail_index`` of the terms (`divkit.fdiv.tails`), with ``heavy_tail`` or ``unreliable`` where it is large; the
+    matters or one law lies where the other has no rows; ``tail_index`` of the terms (`divkit.fdiv.tails`), with ``heavy_tail`` or ``unreliable`` where it is large; the
     one-sided 95 % bounds ``lower_confidence`` of the divergence, asymptotic, and ``lower_finite_sample``, for any sample size.
 
     Parameters
@@ -62,6 +62,7 @@ class Bound(LogitDual):
         made, limit = self._judged(s, t, x, y), self._limit(s.dtype, x, y)
         p, q = s.clamp(-limit, limit), t.clamp(-limit, limit)
         read, cut = compared(self.evaluate, p, q, x, y), self._cut(p, q, x, y, (beyond[0] + (s - p), beyond[1] + (t - q)))
+        cut = {**unseen(self.evaluate, p, q, x, y), **cut}
         if "saturated" in cut:  # a cut logit is no log ratio, and that has been said
             read.pop("disagreement", None)
         return made._replace(notes={**read, **cut, **diagnosed(made, self.evaluate.tame and x.uniform and y.uniform)})

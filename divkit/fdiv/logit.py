@@ -23,6 +23,8 @@ FAR = 3.3  # standard errors: five folds judge two conditions each, and two erro
 FLAT = 0.01  # a mean slope of the logistic bound that counts as zero: on separable samples all rows pull one way
 PRIOR = 0.25  # standard deviation of the normal prior on the calibration's slope − 1 and shift
 APART, NOTABLE = 4.0, 0.1  # two readings disagree beyond so many standard errors and so large a share of the value
+UNSEEN, SOME = 4.0, 0.01  # standard errors (skewed ones), and a share of a law, that lies where the other sample has no rows
+GROWS = 5.0  # what a bounded a or b does not gain from v = 0 to the largest logits
 
 
 class LogitDual(Dual):
@@ -115,6 +117,29 @@ def diagnosed(terms: Terms, tame: bool = False) -> dict[str, float | str]:
     indices = {"x": pareto_index(terms.x), "y": pareto_index(terms.y)}
     side = max(indices, key=indices.__getitem__)
     return {"tail_index": indices[side]} if tame else verdict(indices[side], side)
+
+
+@torch.no_grad()
+def unseen(record: FDivergence, s: Tensor, t: Tensor, x: Measure, y: Measure) -> dict[str, float | str]:
+    r"""A note where one law has mass at which the other sample has no rows, and the record grows there without bound.
+
+    :math:`E_Q\, e^v`, 1 for log p/q, is what the rows of y see of P, and :math:`E_P\, e^{-v}` what those of x see of Q: that a
+    logit is too small where there is nothing to compare with, no tail of the terms can tell.
+    """
+    end, zero = torch.tensor(10.0, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    for own, other, m, v, gained in (
+        ("x", "y", y, t.double(), record.a(end) - record.a(zero)),
+        ("y", "x", x, -s.double(), record.b(zero) - record.b(-end)),
+    ):
+        share = v.exp()
+        lost = 1 - float(m.mean(share))
+        error = math.sqrt(float((m.weights.double().square() * (share - m.mean(share)).square()).sum()))
+        if float(gained) > GROWS and lost > max(SOME, UNSEEN * error):
+            return {
+                "saturated": f"{lost:.0%} of the law of {own} lies where {other} has next to no rows "
+                f"({lost / max(error, 1e-12):.1f} standard errors); the divergence may be far above this bound."
+            }
+    return {}
 
 
 @torch.no_grad()
