@@ -30,8 +30,9 @@ class Bound(LogitDual):
 
     The notes of an estimate hold ``plug_in``, :math:`E_P f(e^v)/e^v` of the same logit, which equals the bound where the logit
     is right (``disagreement`` says so where it does not); ``clipped_share`` of the logits, and ``saturated`` where that
-    matters or one law lies where the other has no rows; ``tail_index`` of the terms (`divkit.fdiv.tails`), with ``heavy_tail`` or ``unreliable`` where it is large; the
-    one-sided 95 % bounds ``lower_confidence`` of the divergence, asymptotic, and ``lower_finite_sample``, for any sample size.
+    matters, or one law lies where the other sample has no rows; ``tail_index`` of the terms (`divkit.fdiv.tails`), with
+    ``heavy_tail`` or ``unreliable`` where it is large; the one-sided 95 % bounds ``lower_confidence`` of the divergence,
+    asymptotic, and ``lower_finite_sample``, for any sample size.
 
     Parameters
     ----------
