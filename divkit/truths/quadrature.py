@@ -26,6 +26,7 @@ _TOLERANCE = 1e-13  # of one panel, relative to the whole integral
 _ACCEPTED = 1e-8  # of all panels together; beyond it the integral is refused
 _PANELS = 4096  # of one round; more of them means that rounding, not the rule, limits the error
 _NEGLIGIBLE = -33.0  # log of what an end may still carry, relative to the whole integral
+_UNSEEN = "one law has mass where the other's density is too small for a float; give laws that are closer"
 _RULES = tuple(np.polynomial.legendre.leggauss(k) for k in (12, 20))
 
 
@@ -155,24 +156,30 @@ def _diverges(logs: Logs, pieces: Sequence[Chart], total: float, what: str) -> b
     """Tell by the slopes in t whether the first integral is infinite at one of the ends."""
     for piece in pieces:
         for end, outwards in [(piece.start, -1.0), *([(piece.stop, 1.0)] if piece.open else [])]:
-            steps = np.arange(0.0, piece.stop - piece.start, 0.5)
+            steps = np.arange(0.0, (piece.stop - piece.start) / (2.0 if piece.open else 1.0), 0.5)  # of a ray each end's half
             rows = _in_log(logs, np.array(piece.origin), np.array(piece.sign), end - outwards * steps, what)
-            # where a density is at its floor the integrand is no longer true: the end is just before
+            # where a density is at its floor the integrand is no longer true, nor is it beyond: the end is just before
             floored = ((rows[1:] <= FLOOR / 2.0) & np.isfinite(rows[1:])).any(axis=0)
-            if floored.all():
+            first = 1 + int(floored.nonzero()[0][-1]) if floored.any() else 0
+            unseen = first > 0 and float(rows[1:, :first].max()) > _NEGLIGIBLE
+            if first == len(steps):
+                if unseen:
+                    raise ValueError(f"{what}: {_UNSEEN}")
                 continue
-            first = int(np.argmin(floored))
             stride = 40 if first == 0 else 1
             last, middle, before = rows[0, first + np.minimum(stride * np.arange(3), len(steps) - 1 - first)]
             growing = first > 0 and last > middle  # into the floor
             if not (growing or last - max(total, FLOOR) > _NEGLIGIBLE):
+                if unseen:
+                    raise ValueError(f"{what}: {_UNSEEN}")
                 continue
+            at = end - outwards * float(steps[first])
             slope, earlier = 2.0 * (last - middle) / stride, 2.0 * (middle - before) / stride
             # a slope that still falls may turn negative further out: neither verdict is safe there
             if slope >= -1e-8 and not slope < earlier - 1e-8 * max(1.0, abs(earlier)):
                 return True
             raise ValueError(
-                f"{what}: the integrand falls too slowly near {piece.origin + piece.sign * math.exp(end):.3g} to tell its "
+                f"{what}: the integrand falls too slowly near {piece.origin + piece.sign * math.exp(at):.3g} to tell its "
                 "integral; give laws with lighter tails or weaker singularities"
             )
     return False
