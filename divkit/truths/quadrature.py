@@ -160,7 +160,7 @@ def _diverges(logs: Logs, pieces: Sequence[Chart], total: float, what: str) -> b
             rows = _in_log(logs, np.array(piece.origin), np.array(piece.sign), end - outwards * steps, what)
             # where a density is at its floor the integrand is no longer true, nor is it beyond: the end is just before
             floored = ((rows[1:] <= FLOOR / 2.0) & np.isfinite(rows[1:])).any(axis=0)
-            first = 1 + int(floored.nonzero()[0][-1]) if floored.any() else 0
+            first = 1 + int(np.flatnonzero(floored)[-1]) if floored.any() else 0
             unseen = first > 0 and float(rows[1:, :first].max()) > _NEGLIGIBLE
             if first == len(steps):
                 if unseen:
