@@ -76,7 +76,7 @@ class Terms(NamedTuple):
 
     x: Tensor  # (n,)
     y: Tensor  # (m,)
-    noise: float = 0.0  # standard deviation from what is not a sample: projections, random features
+    noise: float = 0.0  # standard deviation from what is not a sample: projections, random features, trainings
     second_order: float = 0.0  # that of a U-statistic's second-order term: all there is at P = Q
     growth: float = 0.0  # of the variance per unit of the expectation, near P = Q
     own: tuple[float, float] = (0.0, 0.0)  # what of the second order lies within x, and within y
