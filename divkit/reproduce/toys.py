@@ -202,7 +202,7 @@ def _case(data: str, title: str) -> Case:
         full=f"{STEPS[data][True]:,} steps, {len(LOSSES)} losses, {SEEDS[True]} seeds.",
         run=partial(_run, data),
         minutes=1.5,
-        full_minutes=60.0,
+        full_minutes=100.0,
     )
 
 
