@@ -99,12 +99,13 @@ def test_couplings_are_batched_over_lines(n: int, m: int, weighted: bool, lattic
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_sorting_orders_any_numbers_stably(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
-    lines = torch.randn(6, 500, generator=generator, dtype=dtype)
+    lines = torch.randn(7, 500, generator=generator, dtype=dtype)
     lines[1] = lines[1].round()  # ties, zeros of both signs
     lines[2] = 1e8 + lines[2]  # alike in the highest bits
     lines[3] *= torch.finfo(dtype).smallest_normal / 4
     lines[4] = lines[4].sign() * torch.finfo(dtype).max
     lines[5] = 3.0
+    lines[6] = 1 + 2e-14 * lines[6]  # alike but for the lowest bits, which make room for places
     ((order, values),) = ascending(lines)
     expected = lines.sort(stable=True, dim=1)
     assert torch.equal(values, expected.values)
