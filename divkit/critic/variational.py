@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from divkit.caution import caution
 from divkit.critic.ascent import Ascent, Look, Task, ascend, refresh, score
 from divkit.critic.choice import Choice, factories
 from divkit.critic.dual import Calibration, Dual, Pair, Scores, Sides
@@ -124,7 +124,7 @@ class Variational(Divergence):
         else:
             status, steps = ascend(network, self._task, fit, held, self.ascent, seed)
         if status is Status.NONFINITE:
-            warnings.warn(f"{self.name}: a critic's objective became infinite or NaN.", TrainingDiverged, stacklevel=2)
+            caution(f"{self.name}: a critic's objective became infinite or NaN.", TrainingDiverged)
         with torch.no_grad():
             calibration = self.dual.calibrate(lambda m: score(network, m), fit, held)
             s, t = (calibration(score(network, m)) for m in held)

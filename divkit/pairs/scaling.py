@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -47,7 +47,8 @@ def alternate(
     if len(stale):  # the guess was so far off that the clamp cut: their part of the rows is wrong as well
         new[stale] = damping * softmin(c, y[stale], x, f + epsilon * a.log(), epsilon)
         return damping * softmin(c, x, y, new + epsilon * b.log(), epsilon, f), new
-    return damping * _reduced(c, x, y, b, f, new, rows, epsilon, close), new
+    found = _reduced(f, rows, epsilon, close, lambda stale: softmin(c, x[stale], y, new + epsilon * b.log(), epsilon))
+    return damping * found, new
 
 
 def reflect(
@@ -63,7 +64,7 @@ def reflect(
         added(rows, i, tile @ weights[j])
         own = j.stop - j.start  # rows whose square is done
         rows[j] += taken(weights, i)[own:] @ tile[own:]
-    return damping * _reduced(c, x, x, a, p, p, rows, epsilon, close)
+    return damping * _reduced(p, rows, epsilon, close, lambda stale: softmin(c, x[stale], x, p + epsilon * a.log(), epsilon))
 
 
 def entries(
@@ -112,11 +113,11 @@ def _trusted(sums: Tensor, close: Near | None) -> Tensor:
 
 
 def _reduced(
-    c: PairFunction, x: Tensor, y: Tensor, b: Tensor, f: Tensor, g: Tensor, sums: Tensor, epsilon: float, close: Near | None
+    f: Tensor, sums: Tensor, epsilon: float, close: Near | None, again: Callable[[Tensor], Tensor]
 ) -> Tensor:  # -> (n,)
-    """The softmin of g whose row sums at the shift f these are; rows that the clamp reached are done again."""
+    """The softmin whose row sums at the shift f these are; rows that cannot be trusted are done `again`, over all pairs."""
     value = f - epsilon * sums.log()
     stale = (~_trusted(sums, close)).nonzero()[:, 0]
     if len(stale):
-        value[stale] = softmin(c, x[stale], y, g + epsilon * b.log(), epsilon)
+        value[stale] = again(stale)
     return value
