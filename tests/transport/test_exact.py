@@ -158,6 +158,14 @@ def test_translation_costs_its_squared_length_on_slices_too() -> None:
     assert dk.estimate("w2", x, x + shift).value == pytest.approx(9.0, rel=1e-12)
 
 
+@pytest.mark.parametrize("count", [98, 100])
+def test_the_error_of_directions_is_their_spread_whether_groups_are_full_or_not(count: int) -> None:
+    x, y = samples(60, 60, 7)
+    found = [dk.estimate("sliced-w2", x, y, projections=count, seed=seed) for seed in range(80)]
+    said = sum(e.notes["stderr_of_projections"] for e in found) / len(found)
+    assert 0.75 < float(torch.tensor([e.value for e in found]).std()) / said < 1.3
+
+
 def test_sliced_equals_exact_in_one_dimension() -> None:
     x, y = samples(30, 40, 1)
     for p in (1.0, 2.0):
