@@ -105,7 +105,10 @@ def _bounded(quantity: str, ours: float, bound: float, passed: bool, wanted: str
 
 
 Keep: TypeAlias = Callable[[str, Callable[[], Any]], Any]
-"""``keep(key, make)`` is ``make()``, a JSON value, or what an interrupted run of the same protocol already made of it."""
+"""``keep(key, make)`` is ``make()``, a JSON value, or what an interrupted run of the same protocol already made of it.
+
+Where `make` is a `functools.partial`, a part made with other arguments is another one: settings are given that way.
+"""
 
 
 def _always(key: str, make: Callable[[], Any]) -> Any:

@@ -84,10 +84,10 @@ class Prior(nn.Module):
         return rows[:, 1 : 1 + LATENT] + self.change(rows)  # type: ignore[no-any-return]
 
 
-def sampler(seed: int) -> AVB:
+def sampler(ascent: Ascent, contrast: int) -> AVB:
     """AVB of one observation, with adaptive contrast."""
-    criterion = Criterion(Variational(Bound(KL, GAN), partial(Critic, hidden=(128, 128)), replace(CRITIC, seed=seed)))
-    return AVB(Sampler(Prior(), NOISE), Effects(), Schools(), criterion, LATENT, contrast=CONTRAST)
+    criterion = Criterion(Variational(Bound(KL, GAN), partial(Critic, hidden=(128, 128)), ascent))
+    return AVB(Sampler(Prior(), NOISE), Effects(), Schools(), criterion, LATENT, contrast=contrast)
 
 
 def posterior(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -104,27 +104,29 @@ def posterior(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return drawn + jitter, shares.reshape(SIDE, SIDE)
 
 
-def _one(name: str, seed: int, full: bool) -> list[list[float]]:
+def _one(name: str, training: Training, ascent: Ascent, contrast: int) -> list[list[float]]:
     """Draws of (μ, τ) after training."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: nn.Module = sampler(seed) if name == "AVB" else NormalGuide(name == "full rank")
-        fit(model, torch.zeros(4096, 1), replace(TRAINING, steps=STEPS[full], halving=STEPS[full] / 2, seed=seed))
-        torch.manual_seed(seed)
+        torch.manual_seed(training.seed)
+        model: nn.Module = sampler(ascent, contrast) if name == "AVB" else NormalGuide(name == "full rank")
+        fit(model, torch.zeros(4096, 1), training)
+        torch.manual_seed(training.seed)
         with torch.no_grad():
             z = model.encoder(torch.zeros(DRAWS, 1)) if isinstance(model, AVB) else model.draw(DRAWS)  # type: ignore[operator]
         return z[:, :2].tolist()  # type: ignore[no-any-return]
 
 
 def _run(setup: Setup) -> Outcome:
-    seeds = range(setup.seed, setup.seed + SEEDS[setup.full])
+    steps, seeds = STEPS[setup.full], range(setup.seed, setup.seed + SEEDS[setup.full])
     found: dict[str, list[Tensor]] = {"mean field": [], "full rank": [], "AVB": []}
     generator = torch.Generator().manual_seed(setup.seed)
     exact, density = posterior(DRAWS, generator)
     again, _ = posterior(DRAWS, generator)
     with setup.progress("avb-eight-schools", len(found) * len(seeds)) as done:
         for name, seed in ((name, seed) for name in found for seed in seeds):
-            drawn: Any = setup.keep(f"{name} {seed}", partial(_one, name, seed, setup.full))
+            training = replace(TRAINING, steps=steps, halving=steps / 2, seed=seed)
+            make = partial(_one, name, training, replace(CRITIC, seed=seed), CONTRAST)
+            drawn: Any = setup.keep(f"{name} {seed}", make)
             found[name].append(torch.tensor(drawn, dtype=torch.float64))
             done(1)
     rows = [

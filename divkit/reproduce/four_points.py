@@ -42,10 +42,10 @@ def vae() -> VAE:
     return VAE(perceptron(4, 4, HIDDEN), perceptron(2, 4, HIDDEN), Bernoulli(), 2)
 
 
-def avb(seed: int) -> AVB:
+def avb(ascent: Ascent) -> AVB:
     """With adaptive contrast; the critic sees the point and the standardised code."""
     critic = partial(Critic, hidden=(128, 128))
-    criterion = Criterion(Variational(Bound(KL, GAN), critic, replace(CRITIC, seed=seed)))
+    criterion = Criterion(Variational(Bound(KL, GAN), critic, ascent))
     sampler = Sampler(perceptron(4 + NOISE, 2, HIDDEN), NOISE)
     return AVB(sampler, perceptron(2, 4, HIDDEN), Bernoulli(), criterion, 2, contrast=8)
 
@@ -86,12 +86,12 @@ def bound(model: VAE | AVB, z: Tensor) -> float:
     return reconstruction - sum(misfit(cloud[None]) for cloud in z) / len(z)
 
 
-def _one(name: str, seed: int, full: bool) -> dict[str, Any]:
+def _one(name: str, training: Training, ascent: Ascent) -> dict[str, Any]:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: VAE | AVB = vae() if name == "VAE" else avb(seed)
-        fit(model, points(), replace(TRAINING, steps=STEPS[full], halving=STEPS[full] / 2, seed=seed))
-        torch.manual_seed(seed)
+        torch.manual_seed(training.seed)
+        model: VAE | AVB = vae() if name == "VAE" else avb(ascent)
+        fit(model, points(), training)
+        torch.manual_seed(training.seed)
         z = codes(model)
         return {
             "log p": log_likelihood(model),
@@ -102,11 +102,13 @@ def _one(name: str, seed: int, full: bool) -> dict[str, Any]:
 
 
 def _run(setup: Setup) -> Outcome:
-    seeds = range(setup.seed, setup.seed + SEEDS[setup.full])
+    steps, seeds = STEPS[setup.full], range(setup.seed, setup.seed + SEEDS[setup.full])
     found: dict[str, list[dict[str, Any]]] = {"VAE": [], "AVB": []}
     with setup.progress("avb-four-points", 2 * len(seeds)) as done:
         for name, seed in ((name, seed) for name in found for seed in seeds):
-            found[name].append(setup.keep(f"{name} {seed}", partial(_one, name, seed, setup.full)))
+            training = replace(TRAINING, steps=steps, halving=steps / 2, seed=seed)
+            make = partial(_one, name, training, replace(CRITIC, seed=seed))
+            found[name].append(setup.keep(f"{name} {seed}", make))
             done(1)
     rows, means = [], {}
     for name, paper in (("VAE", -1.568), ("AVB", -1.403)):

@@ -114,11 +114,12 @@ def load(case: Case, setup: Setup, directory: Path) -> Result | None:
 
 
 def _keeper(directory: Path) -> Keep:
-    """Keep each part as a file of its own."""
+    """Keep each part as a file of its own, named by its key and a checksum of that and of its function's arguments."""
 
     def keep(key: str, make: Callable[[], Any]) -> Any:
         safe = re.sub(r"[^A-Za-z0-9._-]+", "_", key)[:80]
-        path = directory / f"{safe}-{zlib.crc32(key.encode()):08x}.json"
+        said = re.sub(r" at 0x[0-9a-f]+", "", f"{key} {make!r}")  # addresses differ from run to run
+        path = directory / f"{safe}-{zlib.crc32(said.encode()):08x}.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
         text = json.dumps(make())

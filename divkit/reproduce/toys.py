@@ -104,10 +104,10 @@ SHORT = ("GAN", "WGAN-GP", "energy", "Sinkhorn")
 STEPS = {"ring8": (400, 1500), "grid25": (400, 2500), "swiss-roll": (400, 1500)}  # short form, full form
 
 
-def _one(data: str, name: str, seed: int, full: bool) -> dict[str, Any]:
+def _one(data: str, loss: Loss, steps: int, seed: int) -> dict[str, Any]:
     """Train one generator; what its samples are worth."""
-    loss, held = LOSSES[name], load(data, seed)
-    steps, unit = STEPS[data][full], held.train.std()
+    held = load(data, seed)
+    unit = held.train.std()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = decoder(NOISE, held.train.shape[1:], HIDDEN, normalised=True)
@@ -130,7 +130,8 @@ def _run(data: str, setup: Setup) -> Outcome:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with setup.progress(data, len(names) * len(seeds)) as done:
         for seed, name in ((seed, name) for seed in seeds for name in names):  # interrupted, all of a seed is there
-            found[name].append(setup.keep(f"{name} {seed}", partial(_one, data, name, seed, setup.full)))
+            make = partial(_one, data, LOSSES[name], STEPS[data][setup.full], seed)
+            found[name].append(setup.keep(f"{name} {seed}", make))
             done(1)
     rows: list[Row] = []
     for name, parts in found.items():

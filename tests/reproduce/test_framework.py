@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,28 @@ def test_finished_parts_are_kept(tmp_path: Path) -> None:
     perform(case, Setup(), tmp_path)
     assert made == ["first, of two", "killed", "second"]
     assert not list((tmp_path / ".parts").iterdir())
+
+
+def test_a_part_of_other_settings_is_another(tmp_path: Path) -> None:
+    """What the function was given counts, functions in it by their names: their addresses differ from run to run."""
+    made: list[float] = []
+    alive: list[Any] = []  # so that no address comes back
+
+    def trained(network: Any, rate: float) -> float:
+        made.append(rate)
+        return rate
+
+    def run(setup: Setup, rate: float) -> Outcome:
+        def network() -> None: ...
+
+        alive.append(network)
+        assert setup.keep("part", partial(trained, network, rate)) == rate
+        raise KeyboardInterrupt
+
+    for rate in (0.1, 0.1, 0.2, 0.1):
+        with pytest.raises(KeyboardInterrupt):
+            perform(replace(TOY, run=partial(run, rate=rate)), Setup(), tmp_path)
+    assert made == [0.1, 0.2]
 
 
 def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from divkit.models import load
-from divkit.reproduce import CASES, Setup, eight_schools, four_points, toys, wae_any
+from divkit.reproduce import CASES, Setup, eight_schools, four_points, perform, toys, wae_any
 
 
 def test_the_best_model_of_four_points() -> None:
@@ -72,7 +73,7 @@ def test_a_normal_guides_bound_is_below_the_evidence() -> None:
 def test_toys_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples of the data themselves find all modes; the rows say so."""
 
-    def perfect(data: str, loss: str, seed: int, full: bool) -> dict[str, Any]:
+    def perfect(data: str, loss: toys.Loss, steps: int, seed: int) -> dict[str, Any]:
         x = load(data, seed + 1).test
         found: dict[str, Any] = {"energy": 0.0, "w2": 0.0, "points": x.tolist()}
         return found | ({"modes": 8, "quality": 0.99, "reverse": 0.0} if data == "ring8" else {})
@@ -86,14 +87,30 @@ def test_toys_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert case.full_minutes is not None
 
 
+def test_a_toys_part_is_of_its_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one loss gets other settings, the kept parts of the others stay what they are, and its own does not."""
+    made: list[str] = []
+
+    def one(data: str, loss: toys.Loss, steps: int, seed: int) -> dict[str, Any]:
+        made.append(next(name for name in toys.LOSSES if toys.LOSSES[name] is loss))
+        if len(made) in (len(toys.SHORT), len(toys.SHORT) + 2):
+            raise KeyboardInterrupt
+        return {}
+
+    monkeypatch.setattr(toys, "_one", one)
+    for rate in (2e-3, 1e-3):
+        loss = toys.LOSSES["WGAN-GP"]
+        monkeypatch.setitem(toys.LOSSES, "WGAN-GP", replace(loss, training=replace(loss.training, rate=rate)))
+        with pytest.raises(KeyboardInterrupt):
+            perform(CASES["ring8"], Setup(), tmp_path)
+    assert made == [*toys.SHORT, "WGAN-GP", toys.SHORT[-1]]
+
+
 @pytest.mark.slow
 def test_one_toy_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toys, "STEPS", {"ring8": (3, 3)})
-    small = {name: replace(loss, training=replace(loss.training, batch=32)) for name, loss in toys.LOSSES.items()}
-    monkeypatch.setattr(toys, "LOSSES", small)
     monkeypatch.setattr(toys, "JUDGES", 100)
-    for name in toys.LOSSES:
-        found = toys._one("ring8", name, 0, full=False)
+    for loss in toys.LOSSES.values():
+        found = toys._one("ring8", replace(loss, training=replace(loss.training, batch=32)), steps=3, seed=0)
         assert math.isfinite(found["energy"])
 
 
