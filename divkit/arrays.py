@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -71,7 +72,7 @@ def _dense(data: Any, name: str) -> Tensor:
 
 
 def _refuse_nonfinite(data: Tensor, name: str) -> None:
-    if bool(torch.isfinite(data).all()):
+    if math.isfinite(float(data.sum())) or bool(torch.isfinite(data).all()):  # a sum of finite numbers may overflow
         return
     bad = torch.isnan(data)
     nan = bool(bad.any())

@@ -144,7 +144,15 @@ class Measure:
 
     def on(self, *parts: Tensor, weights: Tensor | None = None) -> Measure:
         """The same kind of measure on other points."""
-        return Measure._of(parts if isinstance(self.points, tuple) else parts[0], weights, self.mass, self.source_dtype)
+        equal = weights is None and self.uniform and len(parts[0]) == self.n and not self.weights.is_inference()
+        made = Measure._of(
+            parts if isinstance(self.points, tuple) else parts[0],
+            self.weights if equal else weights,
+            self.mass,
+            self.source_dtype,
+        )
+        made.uniform = weights is None
+        return made
 
     def detach(self) -> Measure:
         """Without graph, and usable for training under `torch.inference_mode`."""

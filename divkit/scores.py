@@ -16,6 +16,7 @@ from divkit.measure import Measure
 __all__ = ["Score", "apart", "combined", "design_effect", "first_order"]
 
 ROUNDING = 1e-12  # of an effective number
+SMALL = 1e-140  # whose square is far from underflow
 SAME = 1e-6  # relative, of second-order parts that two estimates have in common
 
 
@@ -36,7 +37,8 @@ class Score:
             codes = np.unique(measure.groups, return_inverse=True)[1]
             effective = 1 / float(np.square(np.bincount(codes, w.numpy(force=True))).sum())
         correction = math.sqrt(effective / (effective - 1)) if effective > 1 + ROUNDING else math.nan
-        return cls(_fingerprint(measure), w * (values - measure.mean(values).detach()) * correction, measure.groups)
+        shares = (values - measure.mean(values).detach()).mul_(w).mul_(correction)
+        return cls(_fingerprint(measure), shares, measure.groups)
 
     def times(self, factor: float) -> Score:
         return replace(self, values=self.values * factor, own=self.own * abs(factor))
@@ -87,8 +89,11 @@ def apart(second: float, of_one: tuple[Score, ...], of_other: tuple[Score, ...])
 
 def _norm(values: Tensor) -> float:
     """The Euclidean norm, without squares that over- or underflow."""
-    largest = float(values.abs().max())
-    return largest * float((values / largest).square().sum().sqrt()) if largest > 0 else largest
+    plain = float(torch.linalg.vector_norm(values))
+    if SMALL < plain < 1 / SMALL:
+        return plain
+    largest = _largest(values)
+    return largest * float(torch.linalg.vector_norm(values / largest)) if largest > 0 else largest
 
 
 def combined(first: float, second: float, noise: float) -> float:
@@ -102,9 +107,14 @@ def combined(first: float, second: float, noise: float) -> float:
 def _fingerprint(measure: Measure) -> tuple[float, ...]:
     """Recognise a sample that two estimates share."""
     rows = measure.flat.detach()
-    largest = float(rows.abs().max())
-    rows = rows / largest if largest > 0 else rows
-    mix = torch.linspace(1.0, 2.0, rows.shape[1], dtype=rows.dtype, device=rows.device)
-    column = (rows @ mix).double()
-    order = torch.linspace(1.0, 2.0, len(column), dtype=torch.float64, device=rows.device)
-    return measure.n, largest, float(column @ order), float(measure.weights.detach().double() @ order)
+    largest = _largest(rows)
+    n, d = rows.shape
+    mix = torch.linspace(0.5, 1.0, d, dtype=rows.dtype, device=rows.device) / d  # of which no sum overflows
+    column = (rows @ mix if d > 1 else rows[:, 0]).double()
+    order = torch.linspace(1 / n, 2 / n, n, dtype=torch.float64, device=rows.device)
+    weights = 0.0 if measure.uniform else float(measure.weights.detach().double() @ order)
+    return n, largest, float(column @ order), weights
+
+
+def _largest(values: Tensor) -> float:
+    return max(-float(values.amin()), float(values.amax()))

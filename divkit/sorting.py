@@ -16,6 +16,8 @@ from divkit.measure import Measure
 __all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles", "ranked"]
 
 PARALLEL = 1 << 16  # numbers below which threads cost more than they spare
+SWAPS = 4  # passes that put right neighbours in a wrong order, before all is sorted anew
+SPARSE = 64  # the share of them, one in so many, above which it is at once
 
 CostOfDifference = Callable[[Tensor], Tensor]
 
@@ -39,6 +41,14 @@ class Arcs(NamedTuple):
     mass: Tensor  # (1 or L, K) float64, zero where two arcs are one
 
 
+class Solved(NamedTuple):
+    """Transport on L lines, in float64."""
+
+    u: Tensor  # (L, n) potentials, in the order of the rows
+    v: Tensor  # (L, m)
+    total: Tensor  # (L,) the cost of the plan
+
+
 class Coupling(NamedTuple):
     """Monotone couplings of L lines: for each sorted point, a partner on whose arc its mass ends."""
 
@@ -51,33 +61,31 @@ class Coupling(NamedTuple):
     mass: Tensor  # (1 or L, n + m) of the arcs (i, of_x i), then of the arcs (of_y j, j); (1, n) where alike
     alike: bool  # as many equal weights on both sides: the arcs are (i, i)
 
-    def duals(self, cost: CostOfDifference) -> tuple[Tensor, Tensor]:  # -> (L, n), (L, m) float64, in ascending order
-        """Optimal potentials u, v, for a convex cost of x − y.
+    def solved(self, cost: CostOfDifference) -> Solved:
+        """Optimal potentials, for a convex cost of x − y, and what the coupling costs.
 
         Where the staircase steps in x, the change of cost at the partner is added to u; v is what the cost leaves on the
         arc where a point of y ends. The Monge property makes them feasible.
         """
         x, y = self.x.double(), self.y.double()
-        steps = self._at(y, self.of_x)[:, :-1]
+        partners = self._at(y, self.of_x)
+        of_x = cost(x - partners)
+        of_y = of_x if self.alike else cost(self._at(x, self.of_y) - y)
         u = torch.zeros_like(x)
-        torch.cumsum(cost(x[:, 1:] - steps) - cost(x[:, :-1] - steps), 1, out=u[:, 1:])
-        return u, cost(self._at(x, self.of_y) - y) - self._at(u, self.of_y)
-
-    def costs(self, cost: CostOfDifference) -> Tensor:  # -> (L, K) float64
-        """Of the arcs, in their order."""
-        x, y = self.x.double(), self.y.double()
-        if self.alike:
-            return cost(x - y)
-        return torch.cat([cost(x - self._at(y, self.of_x)), cost(self._at(x, self.of_y) - y)], 1)
-
-    def in_rows(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:  # (L, n), (L, m) -> in the order of the data
-        return torch.empty_like(u).scatter_(1, self.order_x, u), torch.empty_like(v).scatter_(1, self.order_y, v)
+        torch.cumsum(cost(x[:, 1:] - partners[:, :-1]).sub_(of_x[:, :-1]), 1, out=u[:, 1:])
+        v = of_y - self._at(u, self.of_y)
+        total = of_x.mean(1) if self.alike else (self.mass * torch.cat([of_x, of_y], 1)).sum(1)
+        u, v = (torch.empty_like(side).scatter_(1, order, side) for side, order in ((u, self.order_x), (v, self.order_y)))
+        return Solved(u, v, total)
 
     def arcs(self) -> Arcs:
         """All pairs that carry mass, n + m of them; where both sides are alike n, in the order of the rows."""
         if self.alike:
-            rows = torch.arange(self.x.shape[1], device=self.x.device).expand_as(self.order_x)
-            return Arcs(rows, torch.empty_like(self.order_y).scatter_(1, self.order_x, self.order_y), self.mass)
+            return Arcs(
+                self.of_x.expand_as(self.order_x),
+                torch.empty_like(self.order_y).scatter_(1, self.order_x, self.order_y),
+                self.mass,
+            )
         rows = torch.cat([self.order_x, self._at(self.order_x, self.of_y)], 1)
         columns = torch.cat([self._at(self.order_y, self.of_x), self.order_y], 1)
         return Arcs(rows, columns, self.mass)
@@ -94,7 +102,7 @@ def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
     n, m = p.n, q.n
     if p.uniform and q.uniform and n == m:
         own = torch.arange(n, device=x.device)[None]
-        mass = torch.full((1, n), 1.0 / n, dtype=torch.float64, device=x.device)
+        mass = p.weights[None].detach()
         return Coupling(sorted_x, sorted_y, order_x, order_y, own, own, mass, True)
     if p.uniform and q.uniform:  # whole numbers, the same for all lines
         end_x, end_y = (torch.arange(1, k + 1, device=x.device)[None] for k in (n, m))
@@ -176,23 +184,43 @@ def _sort(lines: Tensor) -> tuple[Tensor, Tensor]:
     held = max(n - 1, 1).bit_length()  # bits of a place
     spare = 64 - 8 * values.itemsize  # bits that the values leave
     packed = _ordered(values).astype(np.int64, copy=False)
-    shift = np.int64(max(held, spare))
-    packed = (packed << np.int64(spare) >> shift << shift) | np.arange(n)
+    places = (np.int64(1) << np.int64(max(held, spare))) - np.int64(1)
+    packed <<= np.int64(spare)
+    packed &= ~places
+    packed |= np.arange(n)
     packed.sort(axis=1)
-    order = packed & ((np.int64(1) << shift) - np.int64(1))
-    start = np.arange(0, values.size, n)[:, None]
-    ordered = values.ravel().take(order + start)
-    if held > spare and bool((ordered[:, 1:] < ordered[:, :-1]).any()):  # merging runs that are nearly sorted is cheap
-        again = np.argsort(ordered, axis=1, kind="stable") + start
-        order, ordered = order.ravel().take(again), ordered.ravel().take(again)
+    packed &= places
+    order = packed
+    ordered = np.take_along_axis(values, order, 1) if len(values) > 1 else values.take(order)
+    if held > spare:
+        order, ordered = _put_right(order, ordered)
     return torch.from_numpy(order), torch.from_numpy(ordered)
+
+
+def _put_right(order: NDArray[Any], ordered: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Lines (L, n) that are nearly ascending, and their order: neighbours change places, in place while they are few."""
+    n = ordered.shape[1]
+    for _ in range(SWAPS):
+        line, at = (ordered[:, 1:] < ordered[:, :-1]).nonzero()
+        if not len(at):
+            return order, ordered
+        if len(at) > n // SPARSE:
+            break
+        apart = np.diff(line * n + at, prepend=-2) > 1  # of overlapping pairs only the first
+        here, beside = (line[apart], at[apart]), (line[apart], at[apart] + 1)
+        for part in (order, ordered):
+            part[here], part[beside] = part[beside], part[here]
+    again = np.argsort(ordered, axis=1, kind="stable")
+    return np.take_along_axis(order, again, 1), np.take_along_axis(ordered, again, 1)
 
 
 def _ordered(values: NDArray[Any]) -> NDArray[Any]:
     """The numbers' bits as whole numbers of the same order: below zero, all but the sign are turned."""
     whole: Any = np.int64 if values.dtype == np.float64 else np.int32
     bits: Any = values.view(whole)
-    made: NDArray[Any] = bits ^ (bits >> (8 * values.itemsize - 1) & np.iinfo(whole).max)
+    made: NDArray[Any] = bits >> (8 * values.itemsize - 1)
+    made &= np.iinfo(whole).max
+    made ^= bits
     return made
 
 

@@ -52,10 +52,11 @@ def frame(x: Measure, y: Measure) -> Frame:
     with torch.no_grad():
         some = [points[:: 1 + len(points) // CENTRAL] for points in (rows, columns)]
         centre = torch.cat(some).median(0).values
-        largest = max(float((points - centre).abs().max()) for points in (rows, columns))
+        ends = [extreme(points, 0) - centre for points in (rows, columns) for extreme in (torch.amin, torch.amax)]
+        largest = float(torch.stack(ends).abs().max())
     if not math.isfinite(largest):
         raise ValueError(f"the spread of the data overflows {rows.dtype}; divide the data by a constant first.")
     limits = torch.finfo(rows.dtype)
     exponent = min(math.frexp(largest)[1], math.frexp(limits.max)[1] - 1)
     scale = max(2.0**exponent, limits.smallest_normal) if largest > 0 else 1.0
-    return Frame((rows - centre) / scale, (columns - centre) / scale, scale, centre)
+    return Frame((rows - centre).div_(scale), (columns - centre).div_(scale), scale, centre)

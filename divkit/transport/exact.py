@@ -22,6 +22,7 @@ from divkit.transport.rounding import rounded
 __all__ = ["Transport", "Wasserstein"]
 
 NOTHING = 1e-14  # in the frame: costs below are rounding, and gaps absolute
+TIGHT = 1e-12  # a gap that is rounding: u + v is the cost on every arc
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class _Exact(Divergence):
                 "rows": found.rows,
                 "columns": found.columns,
                 "mass": found.mass,
-                "u": found.u * at.unit,
-                "v": found.v * at.unit,
+                "u": found.u.mul_(at.unit),
+                "v": found.v.mul_(at.unit),
             },
             status=Status.CONVERGED if gap <= wanted else unsolved,
             steps=found.rounds,
@@ -67,16 +68,18 @@ class _Exact(Divergence):
         )
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        at, state = self._cost.place(x, y), solution.state
+        state = solution.state
         rows, columns, v = state["rows"], state["columns"], state["v"]
+        if solution.error <= TIGHT and not any(part.requires_grad for part in (*x.parts, *y.parts)):
+            return Terms(state["u"], v)  # what the arcs would leave of their costs
+        at = self._cost.place(x, y)
         costs = self._cost.along(_picked(at.x, rows), _picked(at.y, columns)) * at.unit
+        shares = (costs - v.index_select(0, columns)).mul_(state["mass"])
+        moved = torch.zeros_like(state["u"]).scatter_add_(0, rows, shares)
         if x.uniform:
-            share, rest = state["mass"] * x.n, torch.zeros_like(state["u"])
-        else:  # where there is no weight the plan has no row, and the dual says what a little mass would cost
-            w = x.weights.detach().double()
-            share = state["mass"] / torch.where(w > 0, w, 1.0)[rows]
-            rest = torch.where(w > 0, 0.0, state["u"])
-        return Terms(rest.scatter_add(0, rows, share * (costs - v.index_select(0, columns))), v)
+            return Terms(moved.mul_(x.n), v)
+        w = x.weights.detach()  # where it is zero the plan has no row, and the dual says what a little mass would cost
+        return Terms(torch.where(w > 0, moved / torch.where(w > 0, w, 1.0), state["u"]), v)
 
     def certify(self, x: Measure, y: Measure, solution: Solution) -> tuple[float, float]:
         """The bracket (lower, upper) proved anew from the state alone, whatever has become of it.
@@ -209,10 +212,9 @@ def _check(gap: float, rounds: int) -> None:
 
 def _sorted(cost: Power, at: Placed, x: Measure, y: Measure) -> Answer:
     coupling = couple(at.x.T, at.y.T, x, y)
-    u, v = (side[0] for side in coupling.in_rows(*coupling.duals(cost.of_difference)))
+    u, v, total = (part[0] for part in coupling.solved(cost.of_difference))
     rows, columns, mass = (part[0] for part in coupling.arcs())
-    costs = coupling.costs(cost.of_difference)[0]
-    return Answer(rows, columns, mass, u, v, float(x.mean(u) + y.mean(v)), float(mass @ costs), 1, True)
+    return Answer(rows, columns, mass, u, v, float(x.mean(u) + y.mean(v)), float(total), 1, True)
 
 
 def _solved(cost: Power | Custom, at: Placed, x: Measure, y: Measure, rounds: int, gap: float) -> Answer:

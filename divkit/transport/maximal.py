@@ -87,7 +87,7 @@ class MaxSlicedWasserstein(Divergence):
         frame, theta, cost = pairs.frame(x, y), solution.state["direction"].double(), Power(self.p).of_difference
         px, py, unit = frame.x.double() @ theta, frame.y.double() @ theta, frame.unit(self.p)
         coupling = couple(px[None], py[None], x, y)
-        u, v = (side[0] for side in coupling.in_rows(*coupling.duals(cost)))
+        u, v, _ = (part[0] for part in coupling.solved(cost))
         if px.requires_grad or py.requires_grad:
             rows, columns, mass = (part[0] for part in coupling.arcs())
             carried = mass @ cost(px[rows] - py[columns])

@@ -83,7 +83,7 @@ def test_couplings_are_batched_over_lines(n: int, m: int, weighted: bool, lattic
     p = dk.Measure(x.T, weights(n) if weighted else None)
     q = dk.Measure(y.T, weights(m, 2) if weighted else None)
     coupling = couple(x, y, p, q)
-    arcs, (u, v) = coupling.arcs(), coupling.in_rows(*coupling.duals(torch.abs))
+    arcs, (u, v, _) = coupling.arcs(), coupling.solved(torch.abs)
     costs = (x.gather(1, arcs.rows) - y.gather(1, arcs.columns)).abs()
     totals = (arcs.mass * costs).sum(1)
     for k in range(4):
@@ -111,6 +111,19 @@ def test_sorting_orders_any_numbers_stably(dtype: torch.dtype) -> None:
     assert torch.equal(values, expected.values)
     assert torch.equal(lines.gather(1, order), values)
     assert torch.equal(order[2:], expected.indices[2:])
+
+
+@pytest.mark.parametrize("near", [2, 3, 9])
+def test_a_few_numbers_that_differ_in_the_lowest_bits_are_put_right(near: int) -> None:
+    lines = torch.randn(2, 20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(near))
+    for start in (0, 500, 19_000):  # falling by single bits, so that places order them the wrong way round
+        bits = lines[1, start].view(torch.int64)
+        lines[1, start : start + near] = (bits - bits.sign() * torch.arange(near)).view(torch.float64)
+    lines[1, 700] = lines[1, 500]
+    ((order, values),) = ascending(lines)
+    expected = lines.sort(stable=True, dim=1)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(order, expected.indices)
 
 
 def test_lines_are_sorted_alike_by_one_thread_and_by_two() -> None:
