@@ -162,11 +162,16 @@ def reproduce(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of all random draws.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="The long form of the cases that have one.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run again what is there, and overwrite it.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Cases at a time with --all; as many as cores by default.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
 ) -> None:
     """Put a paper's numbers beside exact ones and ours."""
     if everything and name is not None:
         raise ValueError(f"--all runs every case; leave out {name}, or --all.")
+    if jobs is not None and not everything:
+        raise ValueError("--jobs says how many cases run at a time; it goes with --all.")
     from divkit.app import reproduction, terminal
     from divkit.progress import bars
     from divkit.reproduce import CASES, Setup
@@ -189,7 +194,7 @@ def reproduce(
         return
     directory = Path("reproduction") if out is None else out
     _require_directory(directory)
-    broken = reproduction.every(setup, directory, force, print)
+    broken = reproduction.every(setup, directory, force, jobs, print)
     _say(f"report written to {directory / 'index.html'}")
     if broken:
         raise RuntimeError(f"{len(broken)} of {len(CASES)} cases broke: {'; '.join(broken)}")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.text import Text
 
 from divkit.app.words import numbers, seconds
+from divkit.app.workers import apart
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform
 from divkit.spelling import meant
 
@@ -19,6 +22,7 @@ __all__ = ["MARKS", "Line", "budget", "every", "find", "line", "listing", "one",
 
 MARKS = {UNCONFIRMED: "°", OTHER_DATA: "†"}
 LEGEND = {UNCONFIRMED: "° recalled, not read again: unconfirmed", OTHER_DATA: "† on other data than ours"}
+MOST = 8  # cases at a time unless more are asked for: each holds most of a gigabyte
 NARROW = 70  # below, rows are lines of their own
 
 
@@ -56,24 +60,50 @@ def one(case: Case, setup: Setup, directory: Path | None, force: bool) -> tuple[
     return perform(case, setup, directory), False
 
 
-def every(setup: Setup, directory: Path, force: bool, say: Callable[[str], None]) -> list[str]:
-    """Run what is not there yet, rewriting the page after each case; the errors of those that broke."""
+def every(setup: Setup, directory: Path, force: bool, jobs: int | None, say: Callable[[str], None]) -> list[str]:
+    """Run what is not there yet, `jobs` cases at a time, rewriting the page after each; the errors of those that broke."""
     from divkit.app.book import bind
 
+    jobs = jobs or min(torch.get_num_threads(), MOST)
     finished: dict[str, Result] = {}
     broken: dict[str, str] = {}
-    with setup.progress("reproduce", len(CASES)) as done:
-        for name, case in CASES.items():
-            try:
-                finished[name], found = one(case, setup, directory, force)
-            except Exception as error:  # the others can still be had
-                broken[name] = f"{type(error).__name__}: {error}"
-                say(f"{name}: BROKEN: {broken[name]}")
+    with setup.progress("reproduce", len(CASES)) as done, closing(_results(setup, directory, force, jobs)) as results:
+        for name, result, found in results:
+            if isinstance(result, Result):
+                finished[name] = result
+                say(f"{name}: {summary(result)}{', found' if found else ''}")
             else:
-                say(f"{name}: {summary(finished[name])}{', found' if found else ''}")
+                broken[name] = result
+                say(f"{name}: BROKEN: {result}")
             bind(finished, broken, directory / "index.html")
             done(1)
     return [f"{name}: {why}" for name, why in broken.items()]
+
+
+def _results(setup: Setup, directory: Path, force: bool, jobs: int) -> Generator[tuple[str, Result | str, bool]]:
+    """Each case with its result or its error, and whether it was found: in this process, or in several of their own."""
+    wanted = dict(CASES)
+    if jobs > 1 and not force:
+        for name, case in CASES.items():
+            with suppress(ValueError):  # the case's own process says what is wrong
+                if (result := load(case, setup, directory)) is not None:
+                    del wanted[name]
+                    yield name, result, True
+    if jobs == 1:
+        for name, case in wanted.items():
+            try:
+                yield name, *one(case, setup, directory, force)
+            except Exception as error:  # the others can still be had
+                yield name, f"{type(error).__name__}: {error}", False
+        return
+    options = [
+        f"--out={directory}",
+        f"--seed={setup.seed}",
+        *(["--full"] if setup.full else []),
+        *(["--force"] if force else []),
+    ]
+    for name, wrong in apart(list(wanted), options, jobs, torch.get_num_threads()):
+        yield name, wrong or load(wanted[name], setup, directory) or "left no result", False
 
 
 def summary(result: Result) -> str:

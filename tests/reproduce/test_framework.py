@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+import time
 from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
@@ -16,6 +18,7 @@ from divkit import reproduce
 from divkit.app import cli
 from divkit.app.book import render
 from divkit.app.reproduction import find, line
+from divkit.app.workers import apart
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, load, near, perform
 from divkit.reproduce.drawing import panels
 
@@ -209,11 +212,11 @@ def test_the_command(only_toy: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_all(only_toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run("--all --out new", capsys)
+    code, out, err = run("--all --out new --jobs 1", capsys)
     assert (code, err) == (0, "report written to new/index.html\n")
     assert out.startswith("toy: 2 of 4 rows hold")
-    assert run("--all --out new", capsys)[1].endswith(", found\n")
-    assert not run("--all --out new --force", capsys)[1].endswith(", found\n")
+    assert run("--all --out new --jobs 1", capsys)[1].endswith(", found\n")
+    assert not run("--all --out new --jobs 1 --force", capsys)[1].endswith(", found\n")
     assert "2 of 4 quantities hold" in (only_toy / "new" / "index.html").read_text()
 
 
@@ -227,11 +230,51 @@ def test_a_broken_case_does_not_end_the_others(
 
     for module in (reproduce, book, reproduction):
         monkeypatch.setattr(module, "CASES", {"bad": replace(TOY, name="bad", run=broken), "toy": TOY})
-    code, out, err = run("--all --out new", capsys)
+    code, out, err = run("--all --out new --jobs 1", capsys)
     assert code == 1
     assert out.startswith("bad: BROKEN: KeyError: 'odd'\ntoy: 2 of 4")
     assert "1 of 2 cases broke: bad: KeyError: 'odd'" in err
     assert "broken" in (only_toy / "new" / "index.html").read_text()
+
+
+def test_cases_of_their_own_processes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from divkit.app import book, reproduction
+
+    few = {name: CASES[name] for name in ("saturation", "gumbel-max", "linear-vae")} | {"bad": replace(TOY, name="bad")}
+    for module in (reproduce, book, reproduction):
+        monkeypatch.setattr(module, "CASES", few)
+    out = tmp_path / "new"
+    kept = perform(CASES["saturation"], Setup(), out)
+    code, said, err = run(f"--all --out {out} --jobs 2", capsys)
+    assert code == 1
+    lines = said.splitlines()
+    assert lines[0] == "saturation: 24 of 24 rows hold, found"
+    assert sorted(line.split(":")[0] for line in lines) == ["bad", "gumbel-max", "linear-vae", "saturation"]
+    assert "bad: BROKEN: there is no case 'bad'" in said  # the process knows nothing of it
+    assert "1 of 4 cases broke" in err
+    assert load(CASES["saturation"], Setup(), out) == kept
+    alone = perform(CASES["gumbel-max"], Setup(), None)
+    found = load(CASES["gumbel-max"], Setup(), out)
+    assert found is not None
+    assert found.rows == alone.rows
+
+
+def test_what_runs_is_ended_with_the_command(tmp_path: Path) -> None:
+    ended = apart(["linear-vae", "fgan-gauss", "saturation"], [f"--out={tmp_path}"], 2, 1)
+    started = time.monotonic()
+    assert next(ended)[0] == "linear-vae"
+    ended.close()
+    assert time.monotonic() - started < 60  # not the minutes that fgan-gauss takes
+    assert not (tmp_path / "fgan-gauss.json").exists()
+
+
+def test_a_process_that_was_killed_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "kill"))
+    (tmp_path / "kill").write_text("#!/bin/sh\necho note: something >&2\nkill -9 $$\n")
+    (tmp_path / "kill").chmod(0o755)
+    assert list(apart(["toy"], [], 2, 2)) == [("toy", "ended by signal 9")]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +282,7 @@ def test_a_broken_case_does_not_end_the_others(
     [
         ("nothing", "there is no case 'nothing'"),
         ("toy --all", "--all runs every case; leave out toy, or --all."),
+        ("toy --jobs 2", "it goes with --all"),
         ("toy --out file", "--out file is a file; name a directory."),
         ("toy --seed=-1", "Invalid value for '--seed'"),
         ("toy --seed few", "Invalid value for '--seed'"),
