@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import ot
 import pytest
@@ -11,6 +13,7 @@ from torch.distributions import Normal
 from traits import samples, weights
 
 import divkit as dk
+from divkit.measure import Measure
 from divkit.sorting import ascending, couple, quantiles
 from divkit.transport import SlicedWasserstein, Wasserstein
 
@@ -111,6 +114,22 @@ def test_sorting_orders_any_numbers_stably(dtype: torch.dtype) -> None:
     assert torch.equal(values, expected.values)
     assert torch.equal(lines.gather(1, order), values)
     assert torch.equal(order[2:], expected.indices[2:])
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize(("n", "m", "d"), [(40, 40, 1), (40, 25, 1), (30, 20, 3), (900, 800, 2)])
+def test_terms_are_those_of_the_arcs_where_no_gradient_is_wanted(n: int, m: int, d: int, p: float) -> None:
+    x, y = samples(n, m, d)
+    given = weights(n)
+    given[3] = 0.0
+    of_x, of_y, divergence = Measure(x, given), Measure(y), Wasserstein(p)
+    solution = divergence.solve(of_x, of_y)
+    plain = divergence.terms(of_x, of_y, solution)
+    walked = divergence.terms(Measure(x.clone().requires_grad_(), given), of_y, solution)
+    scale = float(plain.x.abs().max())
+    assert torch.allclose(plain.x, walked.x.detach(), atol=1e-9 * scale)
+    assert torch.equal(plain.y, walked.y)
+    assert math.isclose(float(plain.value(of_x, of_y)), float(walked.value(of_x, of_y).detach()), rel_tol=1e-11)
 
 
 @pytest.mark.parametrize("near", [2, 3, 9])
