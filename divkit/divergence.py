@@ -63,6 +63,10 @@ class Divergence(ABC):
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         """One number per sample, differentiable in points and weights, at a fixed solution."""
 
+    def settled(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        """What `terms` gives at the very points that were solved, without gradient: the solution may hold it already."""
+        return self.terms(x, y, solution)
+
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         """What a model minimises: the value of `terms` unless a surrogate has the better gradient."""
         return self.terms(x, y, solution).value(x, y)
@@ -132,9 +136,10 @@ class Divergence(ABC):
             p, q = p.detach(), q.detach()
             if solution is None:
                 solution = self.solve(p, q)
-            made = Estimate.of(
-                name or self.name, p, q, self.terms(p, q, solution), solution, bias=self.bias, settings=self.settings
-            )
+                terms = self.settled(p, q, solution)
+            else:
+                terms = self.terms(p, q, solution)
+            made = Estimate.of(name or self.name, p, q, terms, solution, bias=self.bias, settings=self.settings)
         if not solution.converged:
             state = f"{solution.status.value} (error {solution.error:.3g} after {solution.steps} steps)"
             caution(f"{made.name}: {state}.", ConvergenceWarning)

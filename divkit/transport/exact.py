@@ -68,11 +68,8 @@ class _Exact(Divergence):
         )
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        state = solution.state
+        at, state = self._cost.place(x, y), solution.state
         rows, columns, v = state["rows"], state["columns"], state["v"]
-        if solution.error <= TIGHT and not any(part.requires_grad for part in (*x.parts, *y.parts)):
-            return Terms(state["u"], v)  # what the arcs would leave of their costs
-        at = self._cost.place(x, y)
         costs = self._cost.along(_picked(at.x, rows), _picked(at.y, columns)) * at.unit
         shares = (costs - v.index_select(0, columns)).mul_(state["mass"])
         moved = torch.zeros_like(state["u"]).scatter_add_(0, rows, shares)
@@ -80,6 +77,11 @@ class _Exact(Divergence):
             return Terms(moved.mul_(x.n), v)
         w = x.weights.detach()  # where it is zero the plan has no row, and the dual says what a little mass would cost
         return Terms(torch.where(w > 0, moved / torch.where(w > 0, w, 1.0), state["u"]), v)
+
+    def settled(self, x: Measure, y: Measure, solution: Solution) -> Terms:
+        if solution.error <= TIGHT:
+            return Terms(solution.state["u"], solution.state["v"])
+        return self.terms(x, y, solution)
 
     def certify(self, x: Measure, y: Measure, solution: Solution) -> tuple[float, float]:
         """The bracket (lower, upper) proved anew from the state alone, whatever has become of it.
