@@ -71,9 +71,11 @@ def test_a_normal_guides_bound_is_below_the_evidence() -> None:
 
 @pytest.mark.parametrize("name", ["ring8", "swiss-roll"])
 def test_toys_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Samples of the data themselves find all modes; the rows say so."""
+    """Samples of the data themselves find all modes; the rows say so, and the protocol the steps of each loss."""
+    given: dict[int, set[str]] = {}
 
     def perfect(data: str, loss: toys.Loss, steps: int, seed: int) -> dict[str, Any]:
+        given.setdefault(steps, set()).add(next(name for name in toys.LOSSES if toys.LOSSES[name] is loss))
         x = load(data, seed + 1).test
         found: dict[str, Any] = {"energy": 0.0, "w2": 0.0, "points": x.tolist()}
         return found | ({"modes": 8, "quality": 0.99, "reverse": 0.0} if data == "ring8" else {})
@@ -85,6 +87,13 @@ def test_toys_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(judged) == (3 if name == "ring8" else 0)
     assert all(row.passed for row in judged)
     assert case.full_minutes is not None
+    usual, own = sorted(given)
+    assert given[own] == {"WGAN-GP"}
+    assert f"{usual:,} steps, WGAN-GP {own:,}, " in case.stated(full=True)
+    given.clear()
+    case.run(Setup())
+    assert list(given) == [400]
+    assert "400 steps, " in case.stated(full=False)
 
 
 def test_a_toys_part_is_of_its_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
