@@ -12,6 +12,7 @@ __all__ = ["ConvCritic", "ConvGenerator", "Critic", "decoder", "encoder", "perce
 
 SMALLEST = 4  # DCGAN halves an image's side while it is even and larger than this
 DEVIATION = 0.02  # of DCGAN's initial weights
+NOTHING = 1e-8  # variance that is rounding: outputs start with 1e-4, beside which torch's 1e-5 lets a loss shrink them
 
 
 def perceptron(inputs: int, outputs: int, hidden: tuple[int, ...] = (256, 256), *, normalised: bool = False) -> nn.Sequential:
@@ -23,9 +24,10 @@ def perceptron(inputs: int, outputs: int, hidden: tuple[int, ...] = (256, 256), 
     return nn.Sequential(*body, nn.Linear(widths[-1], outputs))
 
 
-def encoder(shape: Size, outputs: int, hidden: tuple[int, ...] = (256, 256)) -> nn.Sequential:
-    """A perceptron from points (n, *shape) to (n, outputs)."""
-    return nn.Sequential(nn.Flatten(), *perceptron(shape.numel(), outputs, hidden))
+def encoder(shape: Size, outputs: int, hidden: tuple[int, ...] = (256, 256), *, standardised: bool = False) -> nn.Sequential:
+    """A perceptron from points (n, *shape) to (n, outputs), of mean 0 and variance 1 over a batch where `standardised`."""
+    end = [nn.BatchNorm1d(outputs, eps=NOTHING, affine=False)] if standardised else []
+    return nn.Sequential(nn.Flatten(), *perceptron(shape.numel(), outputs, hidden), *end)
 
 
 def decoder(inputs: int, shape: Size, hidden: tuple[int, ...] = (256, 256), *, normalised: bool = False) -> nn.Sequential:

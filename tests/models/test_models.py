@@ -306,6 +306,21 @@ def test_dcgan_starts_at_its_deviation() -> None:
     assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
 
 
+def test_standardised_codes_keep_their_scale_whatever_is_before() -> None:
+    """A loss that shrinks codes has nothing to take hold of, and codes that are all the same stay finite."""
+    encode = encoder(Size([3]), 2, (16,), standardised=True)
+    x = torch.randn(500, 3)
+    for factor in (1.0, 0.03):
+        with torch.no_grad():
+            encode[-2].weight *= factor
+        z = encode(x)
+        assert torch.allclose(z.mean(0), torch.zeros(2), atol=1e-5)
+        assert torch.allclose(z.std(0, correction=0), torch.ones(2), atol=1e-3)
+        shrinking = torch.autograd.grad(z.square().mean(), encode[-2].weight)[0]
+        assert float((shrinking * encode[-2].weight.detach()).sum().abs()) < 1e-3
+    assert bool(torch.isfinite(encode(x[:1].expand(5, 3))).all())
+
+
 def test_data_sets() -> None:
     digits = load("digits")
     assert digits.images
