@@ -36,10 +36,11 @@ HIDDEN = (256, 256, 256)
 SMALL = (128, 128, 128)
 GAN_BETAS = (0.5, 0.9)
 VARIABLES, CATEGORIES = 20, 10  # of the discrete code
-WEIGHTS = {  # λ of WAE's penalty, tried on digits of seeds 100 and 101; that of mmd is a guess from its size
+WEIGHTS = {  # λ of WAE's penalty, tried on digits of seeds 100 and 101
     "mmd-imq": 40.0,
-    "mmd": 100.0,
+    "mmd": 400.0,
     "energy": 40.0,
+    "sliced-w2": 30.0,
     "kl": 0.15,
 }
 WEIGHT = 1.0
