@@ -146,6 +146,6 @@ WAE_ANY = Case(
     short=f"{STEPS[False]} steps, {', '.join(SHORT)}, one seed.",
     full=f"{STEPS[True]} steps, {len(ALL)} divergences, {SEEDS[True]} seeds.",
     run=_run,
-    minutes=4.0,
+    minutes=3.3,
     full_minutes=50.0,
 )
