@@ -12,7 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["checked_groups", "checked_weights", "is_joint", "parts_of", "refuse_path"]
+__all__ = ["NonFinite", "checked_groups", "checked_weights", "is_joint", "parts_of", "refuse_path"]
+
+
+class NonFinite(ValueError):
+    """Infinite numbers or NaN where finite ones are needed, or finite ones that overflow."""
 
 
 def is_joint(data: Any) -> bool:
@@ -79,7 +83,7 @@ def _refuse_nonfinite(data: Tensor, name: str) -> None:
     what = "NaN" if nan else f"infinity or a value too large for dtype({str(data.dtype).removeprefix('torch.')!r})"
     where = (bad if nan else torch.isinf(data)).reshape(len(data), -1).nonzero()
     row, column = where[0].tolist()
-    raise ValueError(
+    raise NonFinite(
         f"Input {name} contains {what}. {len(where)} value(s), the first in row {row}, column {column}; "
         f"drop or replace them first (divkit compare --missing drop drops such rows)."
     )

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from divkit.arrays import NonFinite
 from divkit.caution import caution
 from divkit.measure import Measure, pair
 from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms, UnreliableEstimate
@@ -103,7 +104,7 @@ class Divergence(ABC):
             value = self.descend(p, q, solution)
         made = value.to(torch.promote_types(p.source_dtype, q.source_dtype))
         if bool(made.isinf()) and solution.converged:
-            raise ValueError(f"the {self.name} of these samples, {float(value.detach()):g}, overflows {made.dtype}; {RESCALE}.")
+            raise NonFinite(f"the {self.name} of these samples, {float(value.detach()):g}, overflows {made.dtype}; {RESCALE}.")
         return made
 
     def __call__(self, x: Any, y: Any) -> Tensor:

@@ -176,7 +176,7 @@ class Estimate:
         if "mass" not in notes and not math.isclose(x.mass, y.mass, rel_tol=1e-5):  # float32 weights are off by so much
             notes["mass"] = f"the weights sum to {x.mass:g} and {y.mass:g}; both were normalised to one"
         if math.isnan(stderr):
-            notes["stderr"] = "no standard error from 1 sample with weight; a minimum of 2 on each side is required"
+            notes.setdefault("stderr", "no standard error from 1 sample with weight; a minimum of 2 on each side is required")
         return cls(
             name=name,
             value=value,
@@ -212,7 +212,7 @@ class Estimate:
             low, high = self.base.ci(level)
             return _root(low, self.exponent), _root(high, self.exponent)
         z = float(ndtri(0.5 + level / 2))
-        if self.signed or not self.second_order > 0:
+        if self.signed or math.isnan(self.stderr) or not self.second_order > 0:
             return self.value - z * self.stderr, self.value + z * self.stderr
         unit = max(abs(self.value), self.second_order)  # squares are taken of numbers near one
         law = Skewed.of(

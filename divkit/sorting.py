@@ -13,8 +13,9 @@ from torch import Tensor
 
 from divkit.measure import Measure
 
-__all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles", "ranked"]
+__all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles", "ranked", "unknown"]
 
+ENOUGH = 5  # directions: the deviation of fewer is no error to go by
 PARALLEL = 1 << 16  # numbers below which threads cost more than they spare
 SWAPS = 4  # passes that put right neighbours in a wrong order, before all is sorted anew
 SPARSE = 64  # the share of them, one in so many, above which it is at once
@@ -172,6 +173,13 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
     rows = torch.cat(groups)[:count]
     signs = torch.randint(0, 2, (len(rows), 1), generator=generator, device="cpu").double() * 2 - 1
     return (rows * signs).to(dtype=like.dtype, device=like.device)
+
+
+def unknown(count: int, d: int) -> dict[str, str]:
+    """A note where so few directions in d dimensions cannot tell how much they differ; in one dimension there is one."""
+    if d == 1 or count >= ENOUGH:
+        return {}
+    return {"stderr": f"no standard error from {count} projection(s); a minimum of {ENOUGH} is required"}
 
 
 def _sort(lines: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Size, Tensor, nn
@@ -30,6 +30,8 @@ _init_lock = threading.Lock()
 
 class Staged(nn.Module, ABC):
     """A critic that is started from the data, and then trains a part of itself on points embedded once."""
+
+    isometric: ClassVar[bool] = False  # whether slopes are the same where it is embedded
 
     @abstractmethod
     def standardise(self, x: Measure, y: Measure) -> None:
@@ -121,8 +123,9 @@ class LogitNetwork(Staged):
     @torch.no_grad()
     def standardise(self, x: Measure, y: Measure) -> None:
         rows = torch.cat([x.flat, y.flat]).double()
-        sd = rows.std(0, correction=0)
-        self.mean.copy_(rows.mean(0))
+        unit = torch.exp2(torch.frexp(rows.abs().amax(0)).exponent.double() - 1)  # powers of two, so that no square overflows
+        sd = (rows / unit).std(0, correction=0) * unit
+        self.mean.copy_((rows / unit).mean(0) * unit)
         self.scale.copy_(torch.where(sd > 0, sd, 1.0))
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ class Penalty(ABC):
     """What is added to a critic's loss, and the limit to which its weights are cut after each step."""
 
     limit: float = math.inf
+    slopes: ClassVar[bool] = True  # whether it is one on gradients, in the units of the data
 
     @abstractmethod
     def __call__(self, witness: Witness, x: Measure, y: Measure, generator: torch.Generator) -> Tensor:
@@ -38,6 +40,8 @@ class Penalty(ABC):
 @dataclass(frozen=True)
 class Free(Penalty):
     """No penalty: for critics that need none."""
+
+    slopes: ClassVar[bool] = False
 
     def __call__(self, witness: Witness, x: Measure, y: Measure, generator: torch.Generator) -> Tensor:
         return torch.zeros((), dtype=torch.float64, device=x.device)
@@ -96,6 +100,7 @@ class Clip(Penalty):
     Source: Arjovsky, Chintala, Bottou (2017).
     """
 
+    slopes: ClassVar[bool] = False
     limit: float = 0.01
 
     def __post_init__(self) -> None:

@@ -78,6 +78,7 @@ def perceptron(hidden: int = 64, layers: int = 3, outputs: int = 1) -> Perceptro
 class PerceptronNetwork(Staged):
     """What a `Perceptron` makes."""
 
+    isometric = True
     centre: Tensor
     scale: Tensor
 

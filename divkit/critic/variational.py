@@ -117,12 +117,13 @@ class Variational(Divergence):
         network = build(factories(self.critic)[choice], fit[0], seed, features=self.dual.apart)
         if isinstance(network, Staged):
             network.start(fit, held)
+        if isinstance(network, Staged) and (network.isometric or not self.penalty.slopes):
             embedded = [(network.embed(p), network.embed(q)) for p, q in (fit, held)]
             task = self._task._replace(objective=self.dual.in_units(network.unit).ascend)
             status, steps = ascend(network.head(), task, embedded[0], embedded[1], self.ascent, seed)
-            network.eval()
         else:
             status, steps = ascend(network, self._task, fit, held, self.ascent, seed)
+        network.eval()
         if status is Status.NONFINITE:
             caution(f"{self.name}: a critic's objective became infinite or NaN.", TrainingDiverged)
         with torch.no_grad():

@@ -17,7 +17,7 @@ from divkit.kernel.second import second_order, with_errors
 from divkit.kernel.statistic import PairStatistic
 from divkit.measure import Measure
 from divkit.results import Solution, Terms
-from divkit.sorting import directions
+from divkit.sorting import directions, unknown
 
 __all__ = ["SlicedEnergy", "slicing"]
 
@@ -94,11 +94,14 @@ class SlicedEnergy(PairStatistic):
         alpha, beta = sum(alphas) / len(theta), sum(betas) / len(theta)
         constant, kernel = slicing(theta.shape[1]), NegativeDistance()
         with torch.no_grad():
+            said = unknown(len(theta), theta.shape[1])
             noise = float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
+            noise = math.nan if said else noise
             second = second_order(kernel, x, y, frame.x, frame.y)
         notes = {
             "projections": len(theta),
             "stderr_of_projections": frame.scale * noise,
+            **said,
             "energy": constant * frame.scale * float(each.detach().mean()),
         }
         energy = with_errors(kernel, (x, frame.x, constant * alpha), (y, frame.y, constant * beta), second)

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from divkit.arrays import NonFinite
 from divkit.checks import at_least, positive, whole
 from divkit.measure import Measure
 from divkit.models.checkpoint import digest, load, save, sound
@@ -158,6 +159,8 @@ def fit(
     [2, -1]
     [2, -1]
     """
+    if not callable(getattr(model, "loss", None)):
+        raise TypeError(f"model must have a method loss(batch) -> scalar; {type(model).__name__} has none.")
     points = _points(data)
     held = points[:HELD] if test is None else _points(test)[:HELD]
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -206,15 +209,14 @@ def _step(run: _Run) -> float:
             for criterion in found.values():
                 stack.enter_context(criterion.ascending())
             if found:
+                stack.enter_context(_blamed(run))
                 model.loss(run.data[run.order(run.step * count + extra)])  # type: ignore[operator]
     run.optimiser.zero_grad(set_to_none=True)
     batch = run.data[run.order(run.step * count + count - 1)]
-    try:
-        loss: Tensor = model.loss(batch)  # type: ignore[operator]
-    except ValueError as error:
-        if _sound(run):
-            raise
-        raise _failure(run, "a parameter") from error
+    with _blamed(run):
+        loss = _number(model.loss(batch))  # type: ignore[operator]
+    if not loss.requires_grad:
+        raise TypeError("loss(batch) must depend on the model's parameters; its gradient does not reach them.")
     if not bool(torch.isfinite(loss)):
         raise _failure(run, f"the loss ({float(loss.detach())})")
     loss.backward()  # type: ignore[no-untyped-call]
@@ -225,6 +227,27 @@ def _step(run: _Run) -> float:
         group["lr"] = run.training.rate * 0.5 ** (run.step / run.training.halving)
     run.optimiser.step()
     return float(loss.detach())
+
+
+def _number(loss: Any) -> Tensor:
+    """What a model's loss must be, else what came is said."""
+    if isinstance(loss, Tensor) and loss.numel() == 1:
+        return loss
+    came = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+    raise TypeError(f"loss(batch) must be a tensor of one number; got {came}.")
+
+
+@contextmanager
+def _blamed(run: _Run) -> Iterator[None]:
+    """The data are finite: what a divergence refuses as not finite, the model has made."""
+    try:
+        yield
+    except NonFinite as error:
+        raise _failure(run, "what the model makes") from error
+    except ValueError as error:
+        if _sound(run):
+            raise
+        raise _failure(run, "a parameter") from error
 
 
 def _sound(run: _Run) -> bool:
@@ -239,8 +262,9 @@ def _failure(run: _Run, what: str) -> NotFinite:
 def _look(run: _Run, watch: Watch | None) -> None:
     """Judge the held-out points, write the line, then the checkpoint."""
     objective = getattr(run.model, "objective", run.model.loss)
-    with untouched(run.model, run.training.seed):
-        line = {"step": run.step, "objective": float(objective(run.test))}  # type: ignore[operator]
+    with untouched(run.model, run.training.seed), _blamed(run):
+        found = objective(run.test)  # type: ignore[operator]
+        line = {"step": run.step, "objective": float(found if isinstance(found, int | float) else _number(found))}
     if run.losses:
         line["loss"] = sum(run.losses) / len(run.losses)
     run.losses.clear()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from divkit.arrays import NonFinite
 from divkit.measure import Measure
 
 __all__ = ["Frame", "frame"]
@@ -37,7 +38,7 @@ class Frame(NamedTuple):
         """
         exponent = p * math.log2(self.scale)
         if not -1022 <= exponent < 1024:
-            raise ValueError(
+            raise NonFinite(
                 f"data of scale {self.scale:.3g} to the power {p:g} over- or underflows; divide the data by a constant first."
             )
         return math.exp2(exponent)
@@ -55,7 +56,7 @@ def frame(x: Measure, y: Measure) -> Frame:
         ends = [extreme(points, 0) - centre for points in (rows, columns) for extreme in (torch.amin, torch.amax)]
         largest = float(torch.stack(ends).abs().max())
     if not math.isfinite(largest):
-        raise ValueError(f"the spread of the data overflows {rows.dtype}; divide the data by a constant first.")
+        raise NonFinite(f"the spread of the data overflows {rows.dtype}; divide the data by a constant first.")
     limits = torch.finfo(rows.dtype)
     exponent = min(math.frexp(largest)[1], math.frexp(limits.max)[1] - 1)
     scale = max(2.0**exponent, limits.smallest_normal) if largest > 0 else 1.0

@@ -20,6 +20,7 @@ __all__ = ["Answer", "Problem", "along", "solve"]
 DENSE = 700 * 700  # pairs up to which the simplex on all of them takes no longer than rounds on few
 NEAREST = 12  # candidate arcs of every row and column; with 5 twice as many rounds, with 24 a slower simplex
 WORST = 5  # violating arcs of a row that join in a round
+PATIENCE = 2  # rounds after which twice as many join, up to 32 times: points that lie together violate together
 SLACK = 1e-3  # of the wanted gap: how negative a reduced cost may stay
 ROUNDING = 1e-12  # of the largest cost: what the simplex leaves
 GATHERED = 1 << 22  # coordinates of pairs held at once
@@ -106,8 +107,8 @@ def _generate(problem: Problem, rounds: int, gap: float) -> Answer:
             return best or _fallback(problem, v, spent)
         costs = along(cost, x, y, flow.rows, flow.columns)
         upper = float(flow.mass @ costs)
-        tolerance = max(SLACK * gap * upper, ROUNDING * arcs.largest)
-        check = pairs.violations(cost, x, y, flow.u, flow.v, tolerance, WORST)
+        tolerance = max(SLACK * gap * abs(upper), ROUNDING * arcs.largest)
+        check = pairs.violations(cost, x, y, flow.u, flow.v, tolerance, WORST << min(spent // PATIENCE, 5))
         answer = _answer(problem, flow, check.minimum, costs, spent)
         if best is not None and best.lower > answer.lower:  # a bound once proved stays
             answer = answer._replace(lower=best.lower, u=best.u, v=best.v)
@@ -156,4 +157,4 @@ class _Arcs:
 
     @property
     def largest(self) -> float:
-        return float(self.costs.max())
+        return float(self.costs.abs().max())

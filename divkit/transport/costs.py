@@ -133,6 +133,7 @@ class Custom(PairFunction):
             raise ValueError(
                 f"the cost {self.name} of points {tuple(x.shape)}, {tuple(y.shape)} must be {tuple(wanted)}; got {came}."
             )
+        made = made if made.is_floating_point() else made.to(x.dtype)  # counts, or whether there is a difference
         if not bool(made.detach().isfinite().all()):
             raise ValueError(f"the cost {self.name} is not finite for some pairs; every pair needs a finite cost.")
         return made

@@ -22,7 +22,7 @@ from divkit.transport.rounding import rounded
 __all__ = ["Transport", "Wasserstein"]
 
 NOTHING = 1e-14  # in the frame: costs below are rounding, and gaps absolute
-TIGHT = 1e-12  # a gap that is rounding: u + v is the cost on every arc
+TIGHT = 1e-12  # a relative gap that is rounding: u + v is the cost on every arc
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,10 @@ class _Exact(Divergence):
             found = _sorted(cost, at, x, y)
         else:
             found = _solved(cost, at, x, y, rounds, wanted)
-        gap = (found.upper - found.lower) / found.upper if found.upper > NOTHING else abs(found.upper - found.lower)
+        if isinstance(cost, Power) and found.upper == 0:  # of which rounding would leave something below zero
+            found = found._replace(u=torch.zeros_like(found.u), v=torch.zeros_like(found.v), lower=0.0)
+        size = abs(found.upper)
+        gap = (found.upper - found.lower) / size if size > NOTHING else abs(found.upper - found.lower)
         unsolved = Status.STALLED if found.solved or found.rounds < rounds else Status.MAX_STEPS
         return Solution(
             state={
@@ -79,7 +82,9 @@ class _Exact(Divergence):
         return Terms(torch.where(w > 0, moved / torch.where(w > 0, w, 1.0), state["u"]), v)
 
     def settled(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        if solution.error <= TIGHT:
+        assert solution.lower is not None
+        assert solution.upper is not None
+        if solution.upper - solution.lower <= TIGHT * abs(solution.upper):
             return Terms(solution.state["u"], solution.state["v"])
         return self.terms(x, y, solution)
 

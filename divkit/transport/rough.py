@@ -20,7 +20,8 @@ def dual(c: PairFunction, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """The second potential of transport between weighted points in random order."""
     x, y, log_a, log_b = x.float(), y.float(), a.log(), b.log()
     table = c.evaluate(x[:COARSE], y[:COARSE])
-    mean, largest = float(table.mean()), float(table.max())
+    least = min(float(table.min()), 0.0)
+    mean, largest = float(table.mean()) - least, float(table.max()) - least
     if not mean > 0:
         return torch.zeros_like(b)
     epsilon, level = EPSILON * mean, largest

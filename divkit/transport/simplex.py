@@ -38,10 +38,10 @@ def dense(table: Tensor, a: Tensor, b: Tensor) -> Flow:  # (n, m), (n,), (m,)
     """Solve with every pair as an arc."""
     from ot.lp.emd_wrap import emd_c
 
-    scale = float(table.max()) or 1.0  # costs below 1e-12 would count as zero
-    plan, _, u, v, code = emd_c(_array(a), _array(b), _array(table / scale), PIVOTS, 1)
+    least, scale = _measured(table)
+    plan, _, u, v, code = emd_c(_array(a), _array(b), _array((table - least) / scale), PIVOTS, 1)
     rows, columns = np.nonzero(plan)
-    return _flow(rows, columns, plan[rows, columns], u * scale, v * scale, code, table)
+    return _flow(rows, columns, plan[rows, columns], u * scale + least, v * scale, code, table)
 
 
 def sparse(
@@ -51,11 +51,19 @@ def sparse(
     from ot.lp.emd_wrap import emd_c_sparse
 
     rows, columns, costs = arcs
-    scale = float(costs.max()) or 1.0
+    least, scale = _measured(costs)
     ends = (t.numpy(force=True).astype(np.uint64) for t in (rows, columns))
-    near = (_array(t / scale) for t in start)
-    rows_, columns_, mass, _, u, v, code = emd_c_sparse(_array(a), _array(b), *ends, _array(costs / scale), PIVOTS, *near)
-    return _flow(rows_.astype(np.int64), columns_.astype(np.int64), mass, u * scale, v * scale, code, costs)
+    near = _array((start[0] - least) / scale), _array(start[1] / scale)
+    rows_, columns_, mass, _, u, v, code = emd_c_sparse(
+        _array(a), _array(b), *ends, _array((costs - least) / scale), PIVOTS, *near
+    )
+    return _flow(rows_.astype(np.int64), columns_.astype(np.int64), mass, u * scale + least, v * scale, code, costs)
+
+
+def _measured(costs: Tensor) -> tuple[float, float]:
+    """What makes costs not negative and at most one: the solvers take no others, and below 1e-12 they are zero."""
+    least = min(float(costs.min()), 0.0)
+    return least, float(costs.max()) - least or 1.0
 
 
 def _array(t: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:

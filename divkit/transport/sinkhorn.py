@@ -24,7 +24,10 @@ __all__ = ["EntropicOT", "Relative", "Sinkhorn"]
 
 @dataclass(frozen=True)
 class Relative:
-    """A regularisation given as a fraction of the mean cost between x and y."""
+    """A regularisation given as a fraction of the mean cost between x and y.
+
+    Gradients hold the ε it comes to fixed: they are those of the divergence with that number.
+    """
 
     fraction: float = 0.01
 
@@ -194,10 +197,12 @@ class EntropicOT(_Entropic):
     tol : float
         The L₁ error of the marginals at which the iteration stops; values are right to about its square, gradients to itself.
     sweeps : int
-        Passes over all pairs at most; `Solution.steps` counts them, a pass being both softmins of a sweep.
+        Passes over all pairs after which it stops, once annealing has come down to ε; `Solution.steps` counts all passes, one
+        being both softmins of a sweep.
     reach : float, optional
         Marginals may be missed at the price ρ KL, ρ = reachᵖ: mass is lost rather than moved much farther. The weights are then
-        masses, not normalised, the penalties are in the value, and KL is that of measures, Σ a log(a/b) − a + b.
+        masses, not normalised, the penalties are in the value, and KL is that of measures, Σ a log(a/b) − a + b. Gradients in
+        the weights are those at a fixed total mass.
 
     Examples
     --------
@@ -248,10 +253,12 @@ class Sinkhorn(_Entropic):
     tol : float
         The L₁ error of the marginals at which the iteration stops; values are right to about its square, gradients to itself.
     sweeps : int
-        Passes over all pairs at most; `Solution.steps` counts them, a pass being both softmins of a sweep.
+        Passes over all pairs after which it stops, once annealing has come down to ε; `Solution.steps` counts all passes, one
+        being both softmins of a sweep.
     reach : float, optional
         Marginals may be missed at the price ρ KL, ρ = reachᵖ: mass is lost rather than moved much farther. The weights are then
-        masses, not normalised, the penalties are in the value, and KL is that of measures, Σ a log(a/b) − a + b.
+        masses, not normalised, the penalties are in the value, and KL is that of measures, Σ a log(a/b) − a + b. Gradients in
+        the weights are those at a fixed total mass.
 
     Examples
     --------

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from divkit.critic import R1, Clip, Free, GradientPenalty, Penalty, Perceptron, perceptron
+from divkit.critic import R1, Ascent, Clip, Free, GradientPenalty, Kantorovich, Penalty, Perceptron, Variational, perceptron
 from divkit.critic.ascent import score
 from divkit.critic.penalties import segments, slopes
 from divkit.measure import Measure, pair
@@ -151,3 +151,11 @@ def test_clip_cuts_all_parameters_and_nothing_else_does() -> None:
 def test_weights_and_limits_are_positive(make: type, value: object) -> None:
     with pytest.raises(ValueError, match=r"(weight|limit) must be a positive finite number; got"):
         make(value)
+
+
+def test_a_penalty_on_slopes_is_in_units_of_the_data_for_the_default_critic() -> None:
+    generator = seeded()
+    x, y = torch.randn(300, 2, generator=generator), torch.randn(300, 2, generator=generator) + torch.tensor([1.0, 0.0])
+    divergence = Variational(Kantorovich(), penalty=GradientPenalty(100.0), ascent=Ascent(seed=1))
+    values = [divergence.estimate(scale * x, scale * y).value / scale for scale in (1.0, 20.0)]
+    assert values == pytest.approx([1.0, 1.0], abs=0.2)  # slopes of one in standardised coordinates would give 1/20

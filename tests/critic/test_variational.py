@@ -315,3 +315,11 @@ def test_squares_are_found_where_likelihood_or_other_rows_speak_for_them() -> No
 
     assert sum(bent(0.9, seed) for seed in range(20)) >= 17
     assert sum(bent(1.0, seed) for seed in range(20)) <= 7
+
+
+@pytest.mark.parametrize("name", ["kl", "js"])
+@pytest.mark.parametrize("exponent", [-1000, -550, 520, 1000])
+def test_no_scale_of_the_data_is_too_large_or_small(name: str, exponent: int) -> None:
+    x, y = shifted(200, 150, dtype=torch.float64, d=2)
+    scale = 2.0**exponent
+    assert dk.estimate(name, scale * x, scale * y).value == dk.estimate(name, x, y).value

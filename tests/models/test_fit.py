@@ -160,6 +160,32 @@ def test_a_gradient_that_is_not_finite_is_not_taken() -> None:
     assert torch.equal(model.by, torch.zeros(2))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["sinkhorn", "energy", "kl"])
+def test_what_a_model_makes_of_finite_data_is_its_fault(name: str, tmp_path: Path) -> None:
+    model = Shift(dk.Criterion(name))
+    with pytest.raises(NotFinite, match=r"what the model makes is not finite at step 1; a smaller rate than .*checkpoint.pt"):
+        fit(model, DATA, replace(SHORT, rate=3e38), out=tmp_path)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 0
+
+
+LOSSES = {
+    "must be a tensor of one number; got 1.0": lambda x, y: 1.0,
+    r"must be a tensor of one number; got a tensor of shape \(2,\)": lambda x, y: (x - y).mean(0),
+    "its gradient does not reach them": lambda x, y: torch.zeros(()),
+}
+
+
+@pytest.mark.parametrize("message", LOSSES)
+def test_a_loss_that_is_none_is_refused(message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        fit(Shift(LOSSES[message]), DATA, SHORT)  # type: ignore[arg-type]
+
+
+def test_a_model_without_a_loss_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"model must have a method loss\(batch\) -> scalar; Linear has none."):
+        fit(nn.Linear(2, 2), DATA, SHORT)
+
+
 class _Payload:
     def __reduce__(self) -> Any:
         return os.mkdir, ("payload-ran",)

@@ -15,7 +15,7 @@ from traits import samples, weights
 import divkit as dk
 from divkit.measure import Measure
 from divkit.sorting import ascending, couple, quantiles
-from divkit.transport import SlicedWasserstein, Wasserstein
+from divkit.transport import Custom, SlicedWasserstein, Transport, Wasserstein
 
 
 @pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
@@ -128,6 +128,58 @@ def test_settled_terms_are_those_of_the_arcs(n: int, m: int, d: int, p: float) -
     assert torch.allclose(plain.x, walked.x, atol=1e-9 * float(plain.x.abs().max()))
     assert torch.equal(plain.y, walked.y)
     assert math.isclose(float(plain.value(of_x, of_y)), float(walked.value(of_x, of_y)), rel_tol=1e-11)
+
+
+COSTS = {
+    "negative": lambda x, y: -(x - y).square().sum(-1),
+    "moved below zero": lambda x, y: (x - y).square().sum(-1) - 100,
+    "of both signs": lambda x, y: -(x * y).sum(-1),
+    "a count": lambda x, y: (x > y).sum(-1),
+    "a condition": lambda x, y: (x > y).any(-1),
+    "constant": lambda x, y: 0 * (x - y).sum(-1) - 3,
+}
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize(("n", "m"), [(40, 30), (900, 800)])
+def test_costs_of_any_sign_and_kind_are_solved(cost: str, n: int, m: int) -> None:
+    x, y = samples(n, m, 2)
+    e = Transport(Custom(COSTS[cost])).estimate(x, y)
+    table = COSTS[cost](x[:, None], y[None]).double()
+    least = float(table.min())  # POT itself fails where no cost is positive
+    expected = ot.emd2([], [], (table - least).numpy(), numItermax=10_000_000) + least
+    assert e.converged
+    assert e.value == pytest.approx(expected, rel=1e-7)
+    assert e.solution.lower <= e.value + 1e-9 * abs(e.value)
+
+
+def test_points_that_lie_together_are_solved() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(20, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+    expected = ot.emd2([], [], ot.dist(x.numpy(), y.numpy()))
+    jitter = 1e-9 * torch.randn(1200, 2, generator=generator, dtype=torch.float64)
+    e = dk.estimate("w2", x.repeat_interleave(60, 0) + jitter, y.repeat_interleave(50, 0))
+    assert e.converged
+    assert e.value == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0])
+@pytest.mark.parametrize("d", [1, 2])
+def test_a_sample_and_itself_cost_nothing(p: float, d: int) -> None:
+    x, _ = samples(900, 1, d)
+    e = Wasserstein(p).estimate(x, x)
+    assert (e.value, e.ci(), e.solution.lower) == (0.0, (0.0, 0.0), 0.0)
+
+
+@pytest.mark.parametrize("name", ["sliced-w2", "sliced-w1", "sliced-energy"])
+def test_few_directions_have_no_error(name: str) -> None:
+    x, y = samples(50, 40, 4)
+    e = dk.estimate(f"{name}:projections=4", x, y)
+    assert math.isnan(e.stderr)
+    assert all(map(math.isnan, e.ci()))
+    assert e.notes["stderr"] == "no standard error from 4 projection(s); a minimum of 5 is required"
+    assert dk.estimate(f"{name}:projections=5", x, y).stderr > 0
+    assert dk.estimate(f"{name}:projections=1", x[:, :1], y[:, :1]).stderr > 0  # on a line there is one
 
 
 @pytest.mark.parametrize("near", [2, 3, 9])
