@@ -191,8 +191,8 @@ EIGHT_SCHOOLS = Case(
     title="Eight schools: both signs of the scale are found by a sampler, not by normal laws",
     protocol=(
         f"y = {Y}, σ = {SIGMA}; μ, τ, η ~ N(0, 1), θ = μ + τη. AVB: z = ε₁ + f(ε) of ten numbers from {NOISE} of noise, "
-        f"perceptrons of 128–128, the critic's on standardised codes and their squares, adaptive contrast of {CONTRAST} samples, "
-        f"{CRITIC.warm} critic steps for each of the model; "
+        f"perceptrons of 128–128, the critic's on standardised codes and their squares, adaptive contrast of {CONTRAST} "
+        f"samples, {CRITIC.warm} critic steps for each of the model; "
         f"normals, mean-field and of full rank, by the ELBO. Batches of {TRAINING.batch}, Adam {TRAINING.rate:g} that halves "
         f"twice. {DRAWS} draws of (μ, τ) against the exact posterior by quadrature on {SIDE}² nodes. "
         f"Source: Mescheder, Nowozin, Geiger (2017), section 6.1."

@@ -57,6 +57,16 @@ def test_the_posterior_of_eight_schools_by_importance() -> None:
     assert float((exact[:, 1] < 0).double().mean()) == pytest.approx(0.5, abs=0.04)
 
 
+def test_the_critic_of_eight_schools_keeps_up_with_squares() -> None:
+    """Twice as far out it says four times as much, as the log density of a normal contrast does."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        critic, far = eight_schools.Squares(torch.Size([3])), 1e3 * torch.randn(200, 3)
+        start = critic(torch.zeros(1, 3))
+        ratio = (critic(2 * far) - start) / (critic(far) - start)
+    assert float(ratio.median()) == pytest.approx(4, abs=0.1)
+
+
 def test_a_normal_guides_bound_is_below_the_evidence() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
