@@ -87,7 +87,7 @@ class Prior(nn.Module):
 class Squares(nn.Module):
     """A perceptron on codes beside their squares: far out it falls or rises with the square, as the contrast's density does.
 
-    With a slope alone it cannot pay back what log r gives to codes far outside its own moments, and some of them run away.
+    With a slope alone it cannot pay back what log r gives to codes far outside its own moments, and more of them run away.
     """
 
     def __init__(self, shape: Size) -> None:
