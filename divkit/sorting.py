@@ -13,7 +13,7 @@ from torch import Tensor
 
 from divkit.measure import Measure
 
-__all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles", "ranked", "unknown"]
+__all__ = ["Arcs", "Coupling", "ascending", "couple", "directions", "quantiles", "ranked", "too_few"]
 
 ENOUGH = 5  # directions: the deviation of fewer is no error to go by
 PARALLEL = 1 << 16  # numbers below which threads cost more than they spare
@@ -175,7 +175,7 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
     return (rows * signs).to(dtype=like.dtype, device=like.device)
 
 
-def unknown(count: int, d: int) -> dict[str, str]:
+def too_few(count: int, d: int) -> dict[str, str]:
     """A note where so few directions in d dimensions cannot tell how much they differ; in one dimension there is one."""
     if d == 1 or count >= ENOUGH:
         return {}

@@ -83,7 +83,7 @@ def every(setup: Setup, directory: Path, force: bool, jobs: int | None, say: Cal
 def _results(setup: Setup, directory: Path, force: bool, jobs: int) -> Generator[tuple[str, Result | str, bool]]:
     """Each case with its result or its error, and whether it was found: in this process, or in several of their own."""
     wanted = dict(CASES)
-    if jobs > 1 and not force:
+    if not force:
         for name, case in CASES.items():
             with suppress(ValueError):  # the case's own process says what is wrong
                 if (result := load(case, setup, directory)) is not None:

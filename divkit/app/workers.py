@@ -21,7 +21,8 @@ def apart(names: Sequence[str], options: Sequence[str], jobs: int, threads: int)
     Notes go to stderr when a case ends. Those that still run are ended with the iteration, whatever ends it.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, threads // jobs))}
-    waiting, running = list(names), dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]]()
+    waiting = list(names)
+    running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:

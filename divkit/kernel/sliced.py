@@ -17,7 +17,7 @@ from divkit.kernel.second import second_order, with_errors
 from divkit.kernel.statistic import PairStatistic
 from divkit.measure import Measure
 from divkit.results import Solution, Terms
-from divkit.sorting import directions, unknown
+from divkit.sorting import directions, too_few
 
 __all__ = ["SlicedEnergy", "slicing"]
 
@@ -94,9 +94,9 @@ class SlicedEnergy(PairStatistic):
         alpha, beta = sum(alphas) / len(theta), sum(betas) / len(theta)
         constant, kernel = slicing(theta.shape[1]), NegativeDistance()
         with torch.no_grad():
-            said = unknown(len(theta), theta.shape[1])
-            noise = float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
-            noise = math.nan if said else noise
+            said = too_few(len(theta), theta.shape[1])
+            spread = float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
+            noise = math.nan if said else spread
             second = second_order(kernel, x, y, frame.x, frame.y)
         notes = {
             "projections": len(theta),

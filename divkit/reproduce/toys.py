@@ -201,7 +201,7 @@ def _case(data: str, title: str) -> Case:
             f"norm, critics of 128–128–128 on points and {OCTAVES} octaves of their sines and cosines, gradient penalties of "
             f"λ = {PENALTY}, Sinkhorn with the cost |x − y|, and with |x − y|², balanced and of reach {REACH} deviations, "
             f"which loses mass rather than move it further. Adam at a rate that halves three times; {SAMPLES:,} samples. "
-            f"Settings chosen on seeds 100 to 102. A mode counts with 20 good samples; good: within three deviations of a "
+            f"Settings chosen on seeds from 100 on. A mode counts with 20 good samples; good: within three deviations of a "
             f"centre."
         ),
         short=f"{STEPS[data][False]} steps, {', '.join(SHORT)}, one seed; nothing is judged after so few steps.",

@@ -15,7 +15,7 @@ from divkit.checks import whole
 from divkit.divergence import Divergence
 from divkit.measure import Measure
 from divkit.results import Bias, Solution, Terms
-from divkit.sorting import couple, directions, unknown
+from divkit.sorting import couple, directions, too_few
 from divkit.transport.costs import Power
 
 __all__ = ["SlicedWasserstein"]
@@ -99,7 +99,7 @@ class SlicedWasserstein(Divergence):
         u, v = sum(us) / len(theta), sum(vs) / len(theta)
         moved = each.mean() - each.detach().mean()  # zero, with the gradient of the transported costs
         d = frame.x.shape[1]
-        said = unknown(len(theta), d)
+        said = too_few(len(theta), d)
         noise = math.nan if said else unit * _noise(each.detach(), d)
         notes = {"projections": len(theta), "stderr_of_projections": noise, **said}
         return Terms(unit * (u + moved), unit * v, noise=noise, notes=notes)
