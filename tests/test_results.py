@@ -39,6 +39,21 @@ def test_stderr_is_the_formula_of_a_difference_of_means() -> None:
     assert e.ci(0.6826894921370859) == pytest.approx((e.value - expected, e.value + expected))
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_stderr_has_no_scale(scale: float) -> None:
+    x, y = normal(30), normal(20, seed=1)
+    assert made(Measure(scale * x), Measure(scale * y)).stderr == pytest.approx(scale * made(Measure(x), Measure(y)).stderr)
+
+
+@pytest.mark.parametrize("change", ["order", "weights"])
+def test_rows_in_another_order_or_weighted_otherwise_are_another_sample(change: str) -> None:
+    x, y, w = normal(30), normal(20, seed=1), torch.linspace(1, 2, 30)
+    other = Measure(x.flip(0), w) if change == "order" else Measure(x, w.flip(0))
+    first, second = made(Measure(x, w), Measure(y)), made(other, Measure(y))
+    alone = [float(torch.linalg.vector_norm(e.scores[0].values)) for e in (first, second)]
+    assert (first - second).stderr == pytest.approx(math.hypot(*alone))  # y is shared, and cancels
+
+
 def test_weighted_stderr_is_that_of_kish() -> None:
     """Twice a row is not half a weight: importance weights of two equal halves leave the effective size."""
     x, y = normal(30), normal(20, seed=1)
