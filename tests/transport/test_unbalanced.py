@@ -46,7 +46,7 @@ def test_value_and_bracket(epsilon: float, reach: float) -> None:
 
 
 @pytest.mark.parametrize("make", [EntropicOT, Sinkhorn])
-def test_gradients_in_points_and_masses(make: type[EntropicOT]) -> None:
+def test_gradients_in_points_of_unequal_masses(make: type[EntropicOT]) -> None:
     divergence, step = make(epsilon=0.3, reach=1.0, tol=1e-11), 1e-5
     points = [X.clone().requires_grad_(), Y.clone().requires_grad_()]
     slopes = torch.autograd.grad(divergence.loss(dk.Measure(points[0], W), dk.Measure(points[1], V)), points)
