@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from divkit import registry
+from divkit.core import registry
 from divkit.fdiv import DensityRatio
 from divkit.reproduce.estimator_runs import Setting, Told, measure, summary, truth
 

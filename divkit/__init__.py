@@ -10,18 +10,33 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from divkit import critic, fdiv, kernel, metrics, models, testing, transport
-    from divkit.comparison import Comparison, compare, estimate
-    from divkit.criterion import Criterion
-    from divkit.divergence import Divergence
+    from divkit.comparison import Comparison, compare
+    from divkit.core import (
+        Bias,
+        ConvergenceWarning,
+        Criterion,
+        Divergence,
+        Estimate,
+        SaturatedBound,
+        Solution,
+        Status,
+        Terms,
+        UnreliableEstimate,
+        get,
+        names,
+        register,
+    )
+    from divkit.core.door import estimate
+    from divkit.data import Measure, PrecisionWarning
     from divkit.kernel import kernels
-    from divkit.measure import Measure, PrecisionWarning
-    from divkit.registry import get, names, register
-    from divkit.results import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Status, Terms, UnreliableEstimate
     from divkit.testing import Closer, TestResult, closer, test
     from divkit.truths import exact
 
@@ -61,45 +76,110 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Bias": "results",
-    "Closer": "testing",
-    "Comparison": "comparison",
-    "ConvergenceWarning": "results",
-    "Criterion": "criterion",
-    "Divergence": "divergence",
-    "Estimate": "results",
-    "Measure": "measure",
-    "PrecisionWarning": "measure",
-    "SaturatedBound": "results",
-    "Solution": "results",
-    "Status": "results",
-    "Terms": "results",
-    "UnreliableEstimate": "results",
-    "TestResult": "testing",
-    "closer": "testing",
-    "compare": "comparison",
-    "estimate": "comparison",
-    "exact": "truths",
-    "get": "registry",
-    "names": "registry",
-    "register": "registry",
-    "test": "testing",
-}
-
-
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"divkit.{_HOME[name]}"), name)
-    elif name == "kernels":
-        value = importlib.import_module("divkit.kernel.kernels")
-    elif name in ("critic", "fdiv", "kernel", "metrics", "models", "testing", "transport"):
-        value = importlib.import_module(f"divkit.{name}")
-    else:
-        raise AttributeError(f"module 'divkit' has no attribute {name!r}")
+    """Import a name's room when the name is asked for: `import divkit` alone loads no torch."""
+    value: Any
+    match name:
+        case "critic":
+            import divkit.critic
+
+            value = divkit.critic
+        case "fdiv":
+            import divkit.fdiv
+
+            value = divkit.fdiv
+        case "kernel":
+            import divkit.kernel
+
+            value = divkit.kernel
+        case "metrics":
+            import divkit.metrics
+
+            value = divkit.metrics
+        case "models":
+            import divkit.models
+
+            value = divkit.models
+        case "testing":
+            import divkit.testing
+
+            value = divkit.testing
+        case "transport":
+            import divkit.transport
+
+            value = divkit.transport
+        case "kernels":
+            import divkit.kernel.kernels
+
+            value = divkit.kernel.kernels
+        case "Measure" | "PrecisionWarning":
+            import divkit.data
+
+            value = getattr(divkit.data, name)
+        case "Comparison" | "compare":
+            import divkit.comparison
+
+            value = getattr(divkit.comparison, name)
+        case "Closer" | "TestResult" | "closer" | "test":
+            import divkit.testing
+
+            value = getattr(divkit.testing, name)
+        case "exact":
+            import divkit.truths
+
+            value = getattr(divkit.truths, name)
+        case "estimate":
+            import divkit.core.door
+
+            value = getattr(divkit.core.door, name)
+        case _ if name in __all__:
+            import divkit.core
+
+            value = getattr(divkit.core, name)
+        case _:
+            raise AttributeError(f"module 'divkit' has no attribute {name!r}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Imports ``divkit.results`` and its like, modules that lay beside this file before there were rooms."""
+
+    old = (
+        *("arrays", "caution", "checks", "cleaning", "columns", "compared", "criterion", "divergence", "measure", "progress"),
+        *("registry", "results", "runs", "scores", "skewed", "sorting", "spelling", "tables", "writing"),
+    )
+
+    def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Return a specification for an old name, and None for any other."""
+        package, _, name = fullname.partition(".")
+        return ModuleSpec(fullname, self) if package == "divkit" and name in self.old else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill the module with what the modules of today hold."""
+        for home in _homes()[module.__name__.partition(".")[2]]:
+            vars(module).update({name: value for name, value in vars(home).items() if not name.startswith("__")})
+
+
+def _homes() -> dict[str, tuple[ModuleType, ...]]:
+    """Return the modules that hold what an old module held."""
+    from divkit.comparison import comparison, findings, run
+    from divkit.core import criterion, divergence, estimate, registry, uncertainty
+    from divkit.data import arrays, cleaning, encoding, frames, measure
+    from divkit.lines import coupling, directions, sort
+    from divkit.support import checks, progress, spelling, warnings, writing
+
+    return {
+        "arrays": (arrays,), "cleaning": (cleaning,), "columns": (frames,), "measure": (measure,), "tables": (encoding,),
+        "criterion": (criterion,), "divergence": (divergence,), "registry": (registry,), "results": (estimate,),
+        "scores": (uncertainty,), "skewed": (uncertainty,), "sorting": (coupling, directions, sort),
+        "caution": (warnings,), "checks": (checks,), "progress": (progress,), "spelling": (spelling,),
+        "compared": (comparison, findings), "runs": (run,), "writing": (writing,),
+    }
+
+
+sys.meta_path.append(_Moved())

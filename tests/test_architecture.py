@@ -46,9 +46,10 @@ def test_rooms_import_only_from_above_themselves() -> None:
         ("fdiv", "kernel", False),
         ("kernel", "criterion", False),
         ("truths", "fdiv", True),
-        ("measure", "tables", False),
-        ("results", "divkit", False),
-        ("compared", "app", False),
+        ("core", "comparison", True),
+        ("data", "core", True),
+        ("core", "divkit", False),
+        ("comparison", "app", True),
     ],
 )
 def test_the_rule_refuses(source: str, target: str, late: bool) -> None:
@@ -57,15 +58,15 @@ def test_the_rule_refuses(source: str, target: str, late: bool) -> None:
 
 def test_relative_and_late_imports_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fdiv").mkdir()
-    text = "from .. import measure\nfrom ..pairs import sums\nfrom .table import KL\ndef f():\n    import divkit.app.cli\n"
+    text = "from .. import data\nfrom ..pairs import sums\nfrom .table import KL\ndef f():\n    import divkit.app.cli\n"
     (tmp_path / "fdiv" / "bound.py").write_text(text)
     monkeypatch.setattr(house, "ROOT", tmp_path)
     found = {(edge.target, edge.late) for edge in house.imports()}
-    assert found == {("measure", False), ("pairs", False), ("app", True)}
+    assert found == {("data", False), ("pairs", False), ("app", True)}
 
 
 def test_modules_by_name_are_imported_at_the_doors_only() -> None:
-    doors = {house.ROOT / "__init__.py", house.ROOT / "registry.py"}
+    doors = {house.ROOT / "core" / "registry.py"}
     found = {path for path, tree in TREES.items() if any(_called(node) == "import_module" for node in ast.walk(tree))}
     assert found <= doors
 
@@ -94,7 +95,7 @@ def test_importing_divkit_imports_nothing_heavy() -> None:
 
 def test_names_import_no_classifiers() -> None:
     """Two seconds that only a classifier's user waits for."""
-    assert "sklearn" not in _loaded("import divkit; divkit.get('kl'), divkit.registry.options('kl-classifier')")
+    assert "sklearn" not in _loaded("import divkit; divkit.get('kl'), divkit.core.registry.options('kl-classifier')")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["compare", "no.csv", "nor.csv"]])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from divkit.tables import Missing, Scale, encode
+from divkit.data.encoding import Missing, Scale, encode
 
 NAN = float("nan")
 

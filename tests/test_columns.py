@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from divkit.columns import Column, Kind, Table, complete_names, shown, table
-from divkit.tables import Encoded, encode
+from divkit.data.encoding import Encoded, encode
+from divkit.data.frames import Column, Kind, Table, complete_names, shown, table
 
 NAN = float("nan")
 

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 import divkit as dk
-from divkit.cleaning import Missing, Scale
-from divkit.comparison import DEFAULT, Comparison
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Status, Terms
+from divkit.comparison.compare import DEFAULT
+from divkit.comparison.comparison import Comparison
+from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.data.cleaning import Missing, Scale
+from divkit.data.measure import Measure
 
 FAST = ("energy", "sliced-w2")
 CALLS: list[tuple[str, int, int]] = []

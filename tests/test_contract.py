@@ -9,7 +9,7 @@ import torch
 from traits import TRAITS, Traits, samples, weights
 
 import divkit as dk
-from divkit.measure import pair
+from divkit.data.measure import pair
 from divkit.pairs import block_size
 
 EXACT = [name for name, traits in TRAITS.items() if not traits.learned]

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import divkit as dk
-from divkit import registry
+from divkit.core import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.rst"))]

@@ -14,7 +14,7 @@ from torch import Tensor
 from traits import TRAITS
 
 import divkit as dk
-from divkit.measure import pair
+from divkit.data.measure import pair
 
 SHORT = 60
 

@@ -12,7 +12,7 @@ import scipy.sparse
 import torch
 
 import divkit as dk
-from divkit.measure import Measure, pair
+from divkit.data.measure import Measure, pair
 
 X = np.arange(12.0).reshape(6, 2) ** 1.5
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import divkit as dk
-from divkit import registry
-from divkit.spelling import OTHERWISE
+from divkit.core import registry
+from divkit.support.spelling import OTHERWISE
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from scipy.stats import pearson3
 from torch import Tensor
 
 import divkit as dk
-from divkit.measure import Measure
-from divkit.results import Bias, Estimate, Solution, Status, Terms
+from divkit.core.estimate import Bias, Estimate, Solution, Status, Terms
+from divkit.data.measure import Measure
 
 
 def normal(n: int, d: int = 2, seed: int = 0, shift: float = 0.0) -> Tensor:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from divkit.columns import Column, Kind, Table
-from divkit.tables import Missing, Scale, encode
+from divkit.data.encoding import Missing, Scale, encode
+from divkit.data.frames import Column, Kind, Table
 
 NAN = float("nan")
 

@@ -95,7 +95,7 @@ def debiased(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray) -> floa
 
 def sliced(p: float) -> Callable[..., float]:
     """Average over the same directions of one-dimensional transport costs by another library."""
-    from divkit.sorting import directions
+    from divkit.lines.directions import directions
 
     def value(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray) -> float:
         theta = directions(20, x.shape[1], 0, torch.zeros(1, dtype=torch.float64)).numpy()
@@ -126,7 +126,7 @@ def moments(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray) -> float
 
 
 def sliced_energy(x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray) -> float:
-    from divkit.sorting import directions
+    from divkit.lines.directions import directions
 
     theta = directions(20, x.shape[1], 0, torch.zeros(1, dtype=torch.float64)).numpy()
     return float(np.mean([two_sample(energy)((x @ t)[:, None], (y @ t)[:, None], w, v) for t in theta]))

@@ -15,8 +15,8 @@ from divkit.app.process import closed_pipe, prepared
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from divkit.columns import Table
-    from divkit.comparison import Comparison
+    from divkit.comparison.comparison import Comparison
+    from divkit.data.frames import Table
 
 __all__ = ["app", "main"]
 
@@ -63,7 +63,7 @@ def _run(arguments: list[str]) -> int:
 
 def _say(text: str) -> None:
     """One line on stderr, whatever is in it."""
-    from divkit.app.words import plain
+    from divkit.comparison.words import plain
 
     print(plain(" ".join(text.split())), file=sys.stderr)
 
@@ -116,14 +116,14 @@ def compare(
     if not demo and (x is None or y is None):
         raise ValueError("two files are needed: divkit compare P Q, or divkit compare --demo.")
     if x is not None and y is not None:
-        from divkit.app.files import check
+        from divkit.data.files import check
 
         check(x)
         check(y)
-    from divkit import registry
-    from divkit.comparison import DEFAULT, MAX_ROWS
-    from divkit.comparison import compare as compared
-    from divkit.progress import bars
+    from divkit.comparison.compare import DEFAULT, MAX_ROWS
+    from divkit.comparison.compare import compare as compared
+    from divkit.core import registry
+    from divkit.support.progress import bars
 
     for name in divergences or ():  # before any file is read
         if "," in name.partition(":")[0]:
@@ -172,9 +172,10 @@ def reproduce(
         raise ValueError(f"--all runs every case; leave out {name}, or --all.")
     if jobs is not None and not everything:
         raise ValueError("--jobs says how many cases run at a time; it goes with --all.")
-    from divkit.app import reproduction, terminal
-    from divkit.progress import bars
+    from divkit.app import reproduction
+    from divkit.comparison import terminal
     from divkit.reproduce import CASES, Setup
+    from divkit.support.progress import bars
 
     console = _console()
     if name is None and not everything:
@@ -246,7 +247,7 @@ def names(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
 ) -> None:
     """List the divergences by name."""
-    from divkit.app.terminal import captured, listing
+    from divkit.comparison.terminal import captured, listing
 
     console = _console()
     if formulas:
@@ -260,8 +261,8 @@ def names(
         ]
         print(captured(console, lambda: listing(rows, ("name", "", "formula"), console)), end="")
         return
-    from divkit import registry
-    from divkit.app.readings import reading
+    from divkit.comparison.readings import reading
+    from divkit.core import registry
 
     lines = [(name, reading(name).title, ", ".join(registry.options(name))) for name in registry.names()]
     print(captured(console, lambda: listing(lines, ("name", "what it is", "options"), console)), end="")
@@ -275,8 +276,8 @@ def _demo() -> tuple[tuple[Any, Any], tuple[str, str], str]:
 
 
 def _read(x: Path | None, y: Path | None) -> tuple[tuple[Any, Any], tuple[str, str], str]:
-    from divkit.app.files import read
-    from divkit.columns import Table
+    from divkit.data.files import read
+    from divkit.data.frames import Table
 
     paths = [path for path in (x, y) if path is not None]
     found: list[Table | Any] = [read(path) for path in paths]
@@ -329,7 +330,7 @@ def _print(made: Comparison, *, as_json: bool, report: Path | None) -> None:
 
         print(json.dumps(made.to_dict(), allow_nan=False, indent=2))
     else:
-        from divkit.app.terminal import captured, show
+        from divkit.comparison.terminal import captured, show
 
         console = _console()
         print(captured(console, lambda: show(made, console)), end="")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from divkit.columns import Column, Kind, Table
+from divkit.data.frames import Column, Kind, Table
 
 __all__ = ["Demo", "demo"]
 

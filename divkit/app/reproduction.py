@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import textwrap
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.text import Text
 
-from divkit.app.words import numbers, seconds
 from divkit.app.workers import apart
-from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform
-from divkit.spelling import meant
+from divkit.comparison.words import numbers, seconds
+from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform, write
+from divkit.support.spelling import meant
 
-__all__ = ["MARKS", "Line", "budget", "every", "find", "line", "listing", "one", "processor", "show", "spent", "verdict"]
+__all__ = [
+    "MARKS",
+    "Line",
+    "bind",
+    "budget",
+    "every",
+    "find",
+    "line",
+    "listing",
+    "one",
+    "processor",
+    "render",
+    "show",
+    "spent",
+    "verdict",
+]
 
+TITLES = {"paper": "paper", "exact": "exact", "ours": "ours", "stderr": "±", "difference": "difference", "verdict": "verdict"}
+ZOOM = 0.72  # css pixels per pixel of a picture: lettering of the page's size, the same in all pictures
 MARKS = {UNCONFIRMED: "°", OTHER_DATA: "†"}
 LEGEND = {UNCONFIRMED: "° recalled, not read again: unconfirmed", OTHER_DATA: "† on other data than ours"}
 MOST = 8  # cases at a time unless more are asked for: each holds most of a gigabyte
@@ -62,7 +83,6 @@ def one(case: Case, setup: Setup, directory: Path | None, force: bool) -> tuple[
 
 def every(setup: Setup, directory: Path, force: bool, jobs: int | None, say: Callable[[str], None]) -> list[str]:
     """Run what is not there yet, `jobs` cases at a time, rewriting the page after each; the errors of those that broke."""
-    from divkit.app.book import bind
 
     jobs = jobs or min(torch.get_num_threads(), MOST)
     finished: dict[str, Result] = {}
@@ -206,3 +226,59 @@ def budget(minutes: float | None) -> str:
 def listing(cases: Iterable[Case]) -> list[tuple[str, str, str, str]]:
     """Name, title and budgets of all cases."""
     return [(case.name, case.title, budget(case.minutes), budget(case.full_minutes)) for case in cases]
+
+
+def bind(finished: Mapping[str, Result], broken: Mapping[str, str], path: Path) -> None:
+    """Write the page, replacing what is there only once the new one is whole.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written.
+    """
+    write(path, render(finished, broken).encode())
+
+
+def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
+    """The page: a verdict per case, then each case with its protocol, rows and picture."""
+    now = datetime.now().astimezone()
+    cases = [
+        {
+            "case": CASES[name],
+            "result": result,
+            "lines": [line(row) for row in result.rows],
+            "sources": list(dict.fromkeys(row.paper_source for row in result.rows if row.paper_source)),
+            "legend": [
+                said for word, said in LEGEND.items() if any(f"; {word}" in (r.paper_source or "") for r in result.rows)
+            ],
+            "used": [key for key in TITLES if any(getattr(line(row), key) != "—" for row in result.rows)],
+            "summary": summary(result),
+            "spent": spent(result),
+            "processor": processor(result),
+            "missed": [line(row) for row in result.rows if row.passed is False],
+            "picture": "data:image/png;base64," + base64.b64encode(result.picture).decode(),
+            "width": round(ZOOM * int.from_bytes(result.picture[16:20], "big")),
+        }
+        for name, result in finished.items()
+    ]
+    page: str = _template().render(
+        cases=cases,
+        titles=TITLES,
+        broken=broken,
+        missing=[case for name, case in CASES.items() if name not in finished and name not in broken],
+        held=sum(result.judged - result.missed for result in finished.values()),
+        judged=sum(result.judged for result in finished.values()),
+        took=round(sum(r.processor for r in finished.values() if math.isfinite(r.processor)) / 60),
+        now=f"{now.day} {now:%B %Y, %H:%M %Z}",
+    )
+    return page
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader("divkit.app")
+    )
+    return environment.get_template("reproduction.html.j2")

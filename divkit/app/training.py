@@ -17,10 +17,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from divkit.columns import Kind, Table, shown
+from divkit.data.frames import Kind, Table, shown
 from divkit.models import Data, build, fit, load
 from divkit.models.data import SETS, split
-from divkit.writing import write
+from divkit.support.writing import write
 
 __all__ = ["Order", "Summary", "train"]
 
@@ -86,7 +86,7 @@ def _data(name: str, seed: int) -> Data:
     path = Path(name)
     if not path.exists() and not path.suffix:
         return load(name, seed)  # which says what there is
-    from divkit.app.files import read
+    from divkit.data.files import read
 
     found = read(path)
     points = _numbers(found, path) if isinstance(found, Table) else torch.from_numpy(np.asarray(found, dtype=np.float32))

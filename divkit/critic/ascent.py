@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from divkit.checks import at_least, between, positive, whole
+from divkit.core.estimate import Solution, Status, Terms
 from divkit.critic.networks import parameter_groups
 from divkit.critic.optimisers import ADAM, Optimiser
 from divkit.critic.penalties import Penalty
-from divkit.measure import Measure
-from divkit.results import Solution, Status, Terms
+from divkit.data.measure import Measure
+from divkit.support.checks import at_least, between, positive, whole
 
 __all__ = ["Ascent", "Look", "Task", "ascend", "refresh", "score"]
 

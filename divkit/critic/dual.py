@@ -10,11 +10,11 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from divkit.core.estimate import Bias, Terms
 from divkit.critic.ascent import score
 from divkit.critic.choice import Choice
 from divkit.critic.networks import Factory
-from divkit.measure import Measure
-from divkit.results import Bias, Terms
+from divkit.data.measure import Measure
 
 __all__ = ["Calibration", "Dual", "Pair", "Scores", "Sides"]
 

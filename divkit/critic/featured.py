@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Terms
 from divkit.critic.ascent import score
 from divkit.critic.choice import Choice
 from divkit.critic.dual import Dual, Scores
 from divkit.critic.networks import Factory
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias, Terms
+from divkit.data.measure import Measure
 
 __all__ = ["CramerSurrogate", "Featured"]
 

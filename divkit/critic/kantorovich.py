@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
+from divkit.core.estimate import Bias, Terms
 from divkit.critic.choice import Choice, factories
 from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.critic.networks import Factory
 from divkit.critic.penalties import segments, slopes
-from divkit.measure import Measure
-from divkit.results import Bias, Terms
+from divkit.data.measure import Measure
 
 __all__ = ["Kantorovich"]
 

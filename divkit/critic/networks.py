@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Size, Tensor, nn
 
-from divkit.measure import Measure
+from divkit.data.measure import Measure
 
 __all__ = ["Factory", "LogitNetwork", "Staged", "build", "is_image", "mlp", "parameter_groups", "restore"]
 

@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from divkit.checks import positive
-from divkit.measure import Measure
+from divkit.data.measure import Measure
+from divkit.support.checks import positive
 
 __all__ = ["FREE", "R1", "Clip", "Free", "GradientPenalty", "Penalty", "segments", "slopes"]
 

@@ -9,10 +9,10 @@ from itertools import pairwise
 import torch
 from torch import Size, Tensor, nn
 
-from divkit.checks import whole
 from divkit.critic.lipschitz import GroupSort, Orthonormal, Spectral, constant
 from divkit.critic.networks import Staged
-from divkit.measure import Measure
+from divkit.data.measure import Measure
+from divkit.support.checks import whole
 
 __all__ = ["Perceptron", "PerceptronNetwork", "groupsort", "perceptron", "spectral"]
 

@@ -9,7 +9,7 @@ from torch import Size, Tensor, nn
 
 from divkit.critic.networks import Staged
 from divkit.critic.perceptron import Perceptron, PerceptronNetwork
-from divkit.measure import Measure
+from divkit.data.measure import Measure
 
 __all__ = ["Shrunk"]
 

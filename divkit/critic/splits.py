@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from divkit.measure import Measure
+from divkit.data.measure import Measure
 
 __all__ = ["bernstein", "cut_folds", "inner_split", "of_training"]
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from divkit.caution import caution
+from divkit.core.divergence import Divergence, describe
+from divkit.core.estimate import Bias, Solution, Status, Terms
 from divkit.critic.ascent import Ascent, Look, Task, ascend, refresh, score
 from divkit.critic.choice import Choice, factories
 from divkit.critic.dual import Calibration, Dual, Pair, Scores, Sides
@@ -18,9 +19,8 @@ from divkit.critic.networks import Factory, LogitNetwork, Staged, build, restore
 from divkit.critic.penalties import FREE, Penalty
 from divkit.critic.relabelling import relabelled
 from divkit.critic.splits import bernstein, cut_folds, inner_split, of_training
-from divkit.divergence import Divergence, describe
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Status, Terms
+from divkit.data.measure import Measure
+from divkit.support.warnings import caution
 
 __all__ = ["TrainingDiverged", "Variational"]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from inspect import Signature, signature
 
+from divkit.core.registry import register
 from divkit.critic import Ascent, Dual, Variational
 from divkit.fdiv.adversarial import Adversarial, NonSaturating
 from divkit.fdiv.bounds import Bound
@@ -38,7 +39,6 @@ from divkit.fdiv.table import (
     weighted_js,
 )
 from divkit.fdiv.tightened import Tightened
-from divkit.registry import register
 
 __all__ = [
     "FGAN_JS",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from divkit.core.estimate import Bias, Terms
 from divkit.critic.dual import Dual
+from divkit.data.measure import Measure
 from divkit.fdiv.records import FDivergence
-from divkit.measure import Measure
-from divkit.results import Bias, Terms
 
 __all__ = ["Adversarial", "NonSaturating"]
 

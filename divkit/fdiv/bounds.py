@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from divkit.core.estimate import Bias, Terms
 from divkit.critic.dual import Pair
+from divkit.data.measure import Measure
 from divkit.fdiv.logit import LogitDual, compared, diagnosed, unseen
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
-from divkit.measure import Measure
-from divkit.results import Bias, Terms
 
 __all__ = ["Bound"]
 

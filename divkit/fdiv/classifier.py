@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from divkit.checks import whole
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Status, Terms
 from divkit.critic.dual import Calibration
 from divkit.critic.relabelling import relabelled
 from divkit.critic.splits import cut_folds, inner_split, of_training
-from divkit.divergence import Divergence
+from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.logit import platt, reach
 from divkit.fdiv.records import FDivergence
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Status, Terms
+from divkit.support.checks import whole
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier

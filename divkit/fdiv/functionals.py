@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from divkit.checks import positive
+from divkit.core.estimate import Bias, Terms
 from divkit.critic.dual import Pair
+from divkit.data.measure import Measure
 from divkit.fdiv.logit import LogitDual, diagnosed
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
-from divkit.measure import Measure
-from divkit.results import Bias, Terms
+from divkit.support.checks import positive
 
 __all__ = ["ConjugateRenyi", "DonskerVaradhan", "HammersleyChapmanRobbins", "Renyi"]
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from divkit.checks import positive
+from divkit.core.estimate import Bias, Terms
 from divkit.critic.dual import Calibration, Dual, Scores, Sides
+from divkit.data.measure import Measure
 from divkit.fdiv.logit import diagnosed
 from divkit.fdiv.records import FDivergence
-from divkit.measure import Measure
-from divkit.results import Bias, Terms
+from divkit.support.checks import positive
 
 __all__ = ["GammaBound"]
 

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from divkit.checks import whole
+from divkit.core.estimate import Estimate, Terms
 from divkit.critic import Choice, LogitNetwork, Variational
 from divkit.critic.ascent import Ascent
 from divkit.critic.networks import Factory
 from divkit.critic.splits import cut_folds
+from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.logit import LogitDual
 from divkit.fdiv.table import KL
-from divkit.measure import Measure
-from divkit.results import Estimate, Terms
+from divkit.support.checks import whole
 
 __all__ = ["mutual_information"]
 

@@ -9,11 +9,11 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
+from divkit.core.estimate import Terms
 from divkit.critic.dual import Calibration, Dual, Scores, Sides
+from divkit.data.measure import Measure
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.tails import pareto_index, verdict
-from divkit.measure import Measure
-from divkit.results import Terms
 
 __all__ = ["LogitDual"]
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import whole
-from divkit.divergence import Divergence
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Terms
+from divkit.data.measure import Measure
 from divkit.fdiv.functionals import checked_order
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Terms
+from divkit.support.checks import whole
 
 __all__ = ["NearestNeighbourKL", "NearestNeighbourRenyi"]
 

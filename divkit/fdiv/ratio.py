@@ -12,17 +12,17 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Size, Tensor
 
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Terms
+from divkit.core.registry import get
 from divkit.critic import Choice, Dual, LogitNetwork, Variational, linear, quadratic
 from divkit.critic.ascent import Ascent
 from divkit.critic.networks import Factory
-from divkit.divergence import Divergence
+from divkit.data.measure import Measure, pair
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.reliability import Reliability, reliability
 from divkit.fdiv.table import GAN
-from divkit.measure import Measure, pair
-from divkit.registry import get
-from divkit.results import Bias, Solution, Terms
-from divkit.writing import write
+from divkit.support.writing import write
 
 __all__ = ["DensityRatio", "FittedRatio", "Given", "density_ratio"]
 

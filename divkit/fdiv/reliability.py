@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from divkit.checks import whole
+from divkit.support.checks import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,10 +16,10 @@ import torch
 
 from divkit.fdiv.interval import Interval
 from divkit.fdiv.legendre import from_generator, perspective
-from divkit.fdiv.mixtures import relative_pearson, skew_kl, weighted_js
 from divkit.fdiv.power import KL, NEYMAN, PEARSON, REVERSE_KL, SQUARED_HELLINGER, alpha
 from divkit.fdiv.records import FDivergence, Formulas, Pair
 from divkit.fdiv.special import log_mixture, log_wright_omega, softplus
+from divkit.fdiv.weighted import relative_pearson, skew_kl, weighted_js
 
 __all__ = [
     "FGAN_JS",

@@ -8,8 +8,8 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
-from divkit.measure import Measure
 
 __all__ = ["Tightened"]
 

@@ -1,12 +1,12 @@
 """Kernel distances: MMD, energy and Cramér distance."""
 
+from divkit.core.registry import register
 from divkit.kernel import kernels
 from divkit.kernel.blocks import BlockMMD
 from divkit.kernel.features import FourierMMD
 from divkit.kernel.kernels import Gaussian, Laplace, Median, MultiscaleIMQ, Polynomial
 from divkit.kernel.mmd import MMD, Energy
 from divkit.kernel.sliced import SlicedEnergy, slicing
-from divkit.registry import register
 
 __all__ = ["MMD", "BlockMMD", "Energy", "FourierMMD", "SlicedEnergy", "kernels", "slicing"]
 

@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from divkit.checks import whole
-from divkit.divergence import Divergence
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Terms
+from divkit.data.measure import Measure
 from divkit.kernel.kernels import Gaussian, Kernel, thinned
 from divkit.kernel.mmd import MMD
 from divkit.kernel.statistic import require_two
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Terms
+from divkit.support.checks import whole
 
 __all__ = ["BlockMMD"]
 

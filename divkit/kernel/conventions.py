@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from divkit import registry
-from divkit.checks import whole
-from divkit.divergence import Divergence
+from divkit.core import registry
+from divkit.core.divergence import Divergence
+from divkit.support.checks import whole
 
 __all__ = ["TABLE", "Convention", "convert", "restore"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from divkit.kernel.elementary import Kernel
+from divkit.kernel.kernel import Kernel
 
 __all__ = ["Custom"]
 

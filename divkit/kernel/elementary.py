@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from divkit.checks import at_least, between, positive, whole
+from divkit.kernel.kernel import Kernel, Sum
 from divkit.kernel.median import Median
-from divkit.pairs import CityBlock, Form, PairFunction, Product
+from divkit.pairs import CityBlock, Form, Product
+from divkit.support.checks import at_least, between, positive, whole
 
 __all__ = [
     "IMQ",
     "Gaussian",
-    "Kernel",
     "Laplace",
     "LaplaceL1",
+    "MultiscaleIMQ",
     "NegativeDistance",
     "Polynomial",
     "RationalQuadratic",
@@ -30,60 +31,6 @@ FLOOR = -126.0  # the exponent below which exp2 of float32 is 40 times slower
 STEEP = 1e18  # times 2^FLOOR a slope of 1e-20 of the frame's unit, which nobody sees
 NEAR = torch.finfo(torch.float64).eps  # a squared distance below which a slope of 1/d stops growing
 LEAST = 1e-300  # and its reciprocal are representable
-
-
-@dataclass(frozen=True)
-class Kernel(PairFunction):
-    """A positive definite kernel k(x, y). Sums and products are kernels: ``Gaussian(1.0) + Laplace(2.0) * IMQ(1.0)``."""
-
-    def fit(self, pooled: Tensor) -> tuple[dict[str, float], str | None]:
-        """Find what depends on the data, from the pooled rows (N, d): numbers by name, and what to say of them."""
-        found, said = {}, None
-        for name in ("bandwidth", "length"):
-            rule = getattr(self, name, None)
-            if isinstance(rule, Median):
-                found[name], said = rule.of(pooled, self.form.norm)
-        return found, said
-
-    def fitted(self, found: Mapping[str, float]) -> Kernel:
-        """The kernel with the numbers of `fit` in place."""
-        return replace(self, **found) if found else self
-
-    def scaled(self, factor: float) -> Kernel:
-        """The same kernel for points divided by `factor`."""
-        return _Scaled(self, factor)
-
-    def __add__(self, other: Kernel) -> Kernel:
-        from divkit.kernel.compound import Sum  # which is made of kernels
-
-        return Sum.of(self, other)
-
-    def __mul__(self, other: Kernel) -> Kernel:
-        from divkit.kernel.compound import Product
-
-        return Product.of(self, other)
-
-
-@dataclass(frozen=True)
-class _Scaled(Kernel):
-    """A kernel of distances for points divided by `factor`, where it does not say itself what it then is."""
-
-    kernel: Kernel
-    factor: float
-
-    @property
-    def singular(self) -> bool:  # type: ignore[override]
-        return self.kernel.singular
-
-    def value(self, s: Tensor) -> Tensor:
-        return self.kernel.value(self._restored(s))
-
-    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
-        k, slope, factor = self.kernel.value_and_slope(self._restored(s))
-        return k, slope, factor * self.factor * self.factor
-
-    def _restored(self, s: Tensor) -> Tensor:
-        return s.mul_(self.factor).mul_(self.factor)  # one by one: the square might overflow
 
 
 @dataclass(frozen=True)
@@ -262,6 +209,31 @@ class NegativeDistance(Kernel):
         d = s.sqrt_()
         power = d.pow(self.exponent)
         return power.neg(), power.mul(_reciprocal(d).square_()), -self.exponent
+
+
+@dataclass(frozen=True)
+class MultiscaleIMQ(Kernel):
+    """WAE's sum of seven inverse multiquadrics, c = 2 d σ² s for s in .1, .2, .5, 1, 2, 5, 10 (Tolstikhin et al., 2018)."""
+
+    sigma: float = 1.0
+    scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+    def __post_init__(self) -> None:
+        positive("sigma", self.sigma)
+        for scale in self.scales:
+            positive("scales", scale)
+
+    def fit(self, pooled: Tensor) -> tuple[dict[str, float], str | None]:
+        return {"dimension": float(pooled.shape[1])}, None
+
+    def fitted(self, found: Mapping[str, float]) -> Kernel:
+        return Sum(tuple(IMQ(2 * found["dimension"] * self.sigma**2 * s) for s in self.scales))
+
+    def value(self, s: Tensor) -> Tensor:
+        raise TypeError("MultiscaleIMQ depends on the dimension: fit it first.")
+
+    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
+        raise TypeError("MultiscaleIMQ depends on the dimension: fit it first.")
 
 
 def _number(value: float | Median | None) -> float:

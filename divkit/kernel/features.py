@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from divkit import pairs
-from divkit.checks import whole
+from divkit.core.estimate import Solution, Terms
+from divkit.data.measure import Measure
 from divkit.kernel.kernels import Gaussian, Kernel, Laplace, thinned
 from divkit.kernel.mmd import MMD
 from divkit.kernel.second import second_order, with_errors
 from divkit.kernel.statistic import PairStatistic
-from divkit.measure import Measure
-from divkit.results import Solution, Terms
+from divkit.support.checks import whole
 
 __all__ = ["FourierMMD"]
 

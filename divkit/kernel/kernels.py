@@ -1,8 +1,17 @@
 """Kernels: positive definite functions of a pair of points, as frozen specifications."""
 
-from divkit.kernel.compound import MultiscaleIMQ, Product, Sum
 from divkit.kernel.custom import Custom
-from divkit.kernel.elementary import IMQ, Gaussian, Kernel, Laplace, LaplaceL1, NegativeDistance, Polynomial, RationalQuadratic
+from divkit.kernel.elementary import (
+    IMQ,
+    Gaussian,
+    Laplace,
+    LaplaceL1,
+    MultiscaleIMQ,
+    NegativeDistance,
+    Polynomial,
+    RationalQuadratic,
+)
+from divkit.kernel.kernel import Kernel, Product, Sum
 from divkit.kernel.median import Median, thinned
 
 __all__ = [

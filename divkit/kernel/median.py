@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from divkit.checks import whole
-from divkit.sorting import ranked
+from divkit.lines.sort import ranked
+from divkit.support.checks import whole
 
 __all__ = ["Median", "thinned"]
 

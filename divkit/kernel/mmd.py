@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
+from divkit.core.estimate import Solution, Terms
+from divkit.data.measure import Measure, pair
 from divkit.kernel.kernels import Gaussian, Kernel, NegativeDistance
 from divkit.kernel.second import payload, second_of_sums, with_errors
 from divkit.kernel.statistic import PairStatistic
-from divkit.measure import Measure, pair
-from divkit.results import Solution, Terms
 
 __all__ = ["MMD", "Energy", "Witness"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
+from divkit.core.estimate import Terms
+from divkit.data.measure import Measure
 from divkit.kernel.kernels import Kernel, thinned
-from divkit.measure import Measure
-from divkit.results import Terms
 
 __all__ = ["Second", "payload", "second_of_sums", "second_order", "with_errors"]
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import whole
+from divkit.core.estimate import Solution, Terms
+from divkit.data.measure import Measure
 from divkit.kernel.kernels import NegativeDistance
 from divkit.kernel.second import second_order, with_errors
 from divkit.kernel.statistic import PairStatistic
-from divkit.measure import Measure
-from divkit.results import Solution, Terms
-from divkit.sorting import directions, too_few
+from divkit.lines.directions import directions, too_few
+from divkit.support.checks import whole
 
 __all__ = ["SlicedEnergy", "slicing"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias
+from divkit.data.measure import Measure
 
 __all__ = ["PairStatistic", "require_two"]
 

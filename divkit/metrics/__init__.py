@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from divkit.metrics.classifiers import Features, c2st, frechet, kid, train_features
+from divkit.metrics.features import Features, c2st, frechet, kid, train_features
 from divkit.metrics.likelihood import kde_bandwidth, kde_log_likelihood
-from divkit.metrics.mixtures import ModeCount, Modes, grid, modes, ring, swiss_roll
+from divkit.metrics.modes import ModeCount, Modes, grid, modes, ring, swiss_roll
 from divkit.metrics.neighbourhoods import Neighbourhoods, neighbourhoods
 
 __all__ = [

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from divkit.checks import positive
+from divkit.support.checks import positive
 
 __all__ = ["kde_bandwidth", "kde_log_likelihood"]
 

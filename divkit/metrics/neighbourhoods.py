@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from divkit.checks import whole
+from divkit.support.checks import whole
 
 __all__ = ["Neighbourhoods", "neighbourhoods"]
 

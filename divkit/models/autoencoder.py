@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from divkit import registry
+from divkit.core import registry
 from divkit.models.model import Loss, Model
 
 __all__ = ["WAE", "squared_error"]

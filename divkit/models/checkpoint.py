@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from divkit.writing import write
+from divkit.support.writing import write
 
 __all__ = ["digest", "load", "save", "sound"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from divkit.metrics.mixtures import grid, ring, swiss_roll
+from divkit.metrics.modes import grid, ring, swiss_roll
 
 __all__ = ["SETS", "Data", "load", "split"]
 

@@ -16,13 +16,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from divkit.arrays import NonFinite
-from divkit.checks import at_least, positive, whole
-from divkit.measure import Measure
+from divkit.data.arrays import NonFinite
+from divkit.data.measure import Measure
 from divkit.models.checkpoint import digest, load, save, sound
 from divkit.models.model import criteria, untouched
-from divkit.progress import Progress, silent
-from divkit.writing import write
+from divkit.support.checks import at_least, positive, whole
+from divkit.support.progress import Progress, silent
+from divkit.support.writing import write
 
 __all__ = ["NotFinite", "Training", "fit"]
 
@@ -124,7 +124,7 @@ def fit(
     resume : bool
         Continue from the checkpoint in `out`, where there is one.
     progress : callable
-        Such as `divkit.progress.bars`.
+        Such as `divkit.support.progress.bars`.
     watch : callable
         Called with the model and the line of metrics at each look, after both are written.
 

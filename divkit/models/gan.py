@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from divkit import registry
+from divkit.core import registry
 from divkit.models.model import Loss, Model
 
 __all__ = ["GAN"]

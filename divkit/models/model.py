@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from divkit.criterion import Criterion
+from divkit.core.criterion import Criterion
 
 __all__ = ["Loss", "Model", "criteria", "untouched"]
 

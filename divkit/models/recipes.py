@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from divkit import registry
-from divkit.criterion import Criterion
+from divkit.core import registry
+from divkit.core.criterion import Criterion
 from divkit.critic import Adam, Ascent, Clip, CramerSurrogate, GradientPenalty, Kantorovich, RMSProp, Variational
 from divkit.fdiv import GAN as GAN_RECORD
 from divkit.fdiv import Bound, NonSaturating

@@ -17,12 +17,12 @@ Rows may later live on several processes: callers use only row results for their
 sweep takes its columns block by block from `tiles.blocks`.
 """
 
+from divkit.lines.sums import absolute_sums
 from divkit.pairs.arcs import Violations, cheapest, violations
 from divkit.pairs.city import CityBlock
 from divkit.pairs.clusters import clusters, neighbours
 from divkit.pairs.forms import Distance, Form, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
-from divkit.pairs.line import absolute_sums
 from divkit.pairs.near import many
 from divkit.pairs.nearest import minimum, nearest
 from divkit.pairs.scaling import alternate, entries, reflect

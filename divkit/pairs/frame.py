@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from divkit.arrays import NonFinite
-from divkit.measure import Measure
+from divkit.data.arrays import NonFinite
+from divkit.data.measure import Measure
 
 __all__ = ["Frame", "frame"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from divkit.lines.sums import absolute_sums, square_sums
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.line import absolute_sums, square_sums
 from divkit.pairs.moments import Moments
 from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 

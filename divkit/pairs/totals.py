@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from divkit.lines.sums import absolute_totals
 from divkit.pairs.forms import PairFunction, Tile
-from divkit.pairs.line import absolute_totals
 from divkit.pairs.moments import Moments
 from divkit.pairs.tiles import blocks, first_derivative
 

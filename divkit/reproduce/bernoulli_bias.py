@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from scipy.stats import binom
 from torch import Tensor
 
-from divkit.divergence import Divergence
+from divkit.core.divergence import Divergence
+from divkit.data.measure import Measure
 from divkit.kernel import Energy
-from divkit.measure import Measure
 from divkit.reproduce.case import UNCONFIRMED, Case, Outcome, Row, Setup, near
 from divkit.reproduce.drawing import RULE, panels
 from divkit.transport import Wasserstein

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from matplotlib.figure import Figure
 
-from divkit.progress import Progress, silent
+from divkit.support.progress import Progress, silent
 
 __all__ = ["OTHER_DATA", "UNCONFIRMED", "Case", "Keep", "Outcome", "Row", "Setup", "at_least", "at_most", "near"]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import binom, multinomial
 from torch import Tensor
 
-from divkit.divergence import Divergence
+from divkit.core.divergence import Divergence
+from divkit.data.measure import Measure
 from divkit.kernel import Energy
-from divkit.measure import Measure
 from divkit.reproduce.case import Case, Outcome, Row, Setup, at_least, at_most, near
 from divkit.reproduce.drawing import panels
 from divkit.transport import Wasserstein

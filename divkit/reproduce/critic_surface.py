@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
-from divkit.criterion import Criterion
+from divkit.core.criterion import Criterion
+from divkit.core.registry import get
 from divkit.critic import Ascent, Clip, GradientPenalty, Kantorovich, RMSProp, Variational, groupsort, perceptron, spectral
-from divkit.measure import pair
-from divkit.registry import get
+from divkit.data.measure import pair
 from divkit.reproduce.case import Case, Outcome, Row, Setup, at_least, at_most
 from divkit.reproduce.drawing import calm, panels
 

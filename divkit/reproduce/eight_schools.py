@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Size, Tensor, nn
 
-from divkit import registry
-from divkit.criterion import Criterion
+from divkit.core import registry
+from divkit.core.criterion import Criterion
 from divkit.critic import Adam, Ascent, Variational
 from divkit.fdiv import GAN, KL, Bound
 from divkit.models import AVB, Sampler, Training, fit

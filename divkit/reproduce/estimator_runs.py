@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch.distributions import MultivariateNormal
 
-from divkit import registry
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Solution
+from divkit.core import registry
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Solution
+from divkit.data.measure import Measure
 from divkit.truths import exact
 
 __all__ = ["Setting", "Told", "known", "measure", "summary", "truth"]

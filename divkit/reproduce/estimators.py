@@ -9,11 +9,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from divkit import registry
+from divkit.core import registry
+from divkit.core.estimate import Bias
 from divkit.reproduce.case import Case, Outcome, Row, Setup
 from divkit.reproduce.drawing import COLOURS, INK, RULE, panels
 from divkit.reproduce.estimator_runs import Setting, Told, known, measure, summary, truth
-from divkit.results import Bias
 
 __all__ = ["ESTIMATORS"]
 

@@ -12,13 +12,13 @@ from scipy import optimize
 from torch import Size, Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from divkit.criterion import Criterion
+from divkit.core.criterion import Criterion
+from divkit.core.estimate import Solution
 from divkit.critic import Ascent, Variational
+from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN, JEFFREYS, TABLE
-from divkit.measure import Measure
-from divkit.results import Solution
 from divkit.truths import exact
 
 __all__ = ["NAMES", "TARGET", "Budget", "Fit", "by_record", "by_truth", "divergence", "measured", "tanh_critic", "train"]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from divkit.criterion import Criterion
+from divkit.core.criterion import Criterion
 from divkit.critic import Adam, Ascent, Variational
 from divkit.fdiv import GAN, KL, Bound
 from divkit.models import AVB, VAE, Sampler, Training, fit

@@ -9,11 +9,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from divkit.core.estimate import Bias, Estimate
+from divkit.core.registry import get
 from divkit.critic import Ascent, Clip, GradientPenalty, Kantorovich, Variational, groupsort, perceptron, spectral
-from divkit.registry import get
 from divkit.reproduce.case import Case, Outcome, Row, Setup, at_least, at_most, near
 from divkit.reproduce.drawing import INK, panels
-from divkit.results import Bias, Estimate
 
 __all__ = ["CRITICS", "LIPSCHITZ"]
 

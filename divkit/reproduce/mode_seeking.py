@@ -15,7 +15,7 @@ from scipy.stats import norm
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from divkit.criterion import Criterion
+from divkit.core.criterion import Criterion
 from divkit.critic import Ascent, Variational
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.records import FDivergence

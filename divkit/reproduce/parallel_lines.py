@@ -9,13 +9,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from divkit.criterion import Criterion
+from divkit.core.criterion import Criterion
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Estimate
+from divkit.core.registry import get
 from divkit.critic import Ascent, Kantorovich, Variational, groupsort
-from divkit.divergence import Divergence
-from divkit.registry import get
 from divkit.reproduce.case import Case, Outcome, Row, Setup, at_least, at_most, near
 from divkit.reproduce.drawing import RULE, panels
-from divkit.results import Estimate
 
 __all__ = ["PARALLEL_LINES"]
 

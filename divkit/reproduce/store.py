@@ -18,7 +18,7 @@ import matplotlib as mpl
 
 from divkit.reproduce import drawing
 from divkit.reproduce.case import Case, Keep, Row, Setup
-from divkit.writing import write
+from divkit.support.writing import write
 
 __all__ = ["Result", "load", "perform", "write"]
 

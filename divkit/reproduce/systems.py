@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from divkit import registry
+from divkit.core import registry
 from divkit.critic import (
     Adam,
     Ascent,

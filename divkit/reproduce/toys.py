@@ -12,8 +12,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Size, Tensor, nn
 
-from divkit import registry
-from divkit.criterion import Criterion
+from divkit.core import registry
+from divkit.core.criterion import Criterion
 from divkit.critic import Ascent, Clip, CramerSurrogate, GradientPenalty, Kantorovich, RMSProp, Variational
 from divkit.fdiv import GAN, KL, PEARSON, Adversarial, NonSaturating
 from divkit.metrics import Modes, grid, modes, ring

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from divkit import registry
+from divkit.core import registry
 from divkit.metrics import c2st, frechet, neighbourhoods, train_features
 from divkit.models import WAE, Training, build, fit, load
 from divkit.models.data import Data

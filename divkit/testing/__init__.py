@@ -1,7 +1,7 @@
 """Tests of P = Q, and of which of two is closer."""
 
 from divkit.testing.adaptive import Adaptive
-from divkit.testing.classifier import ClassifierTest
+from divkit.testing.c2st import ClassifierTest
 from divkit.testing.door import test
 from divkit.testing.relative import Closer, closer
 from divkit.testing.result import TestResult

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import at_least, whole
+from divkit.data.measure import Measure
 from divkit.kernel.kernels import Gaussian, Kernel, LaplaceL1, thinned
 from divkit.kernel.mmd import described, u_nulls
-from divkit.measure import Measure
-from divkit.sorting import ranked
+from divkit.lines.sort import ranked
+from divkit.support.checks import at_least, whole
 
 __all__ = ["Adaptive"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from divkit import registry
-from divkit.divergence import Divergence
-from divkit.measure import Measure, pair
-from divkit.spelling import meant
+from divkit.core import registry
+from divkit.core.divergence import Divergence
+from divkit.data.measure import Measure, pair
+from divkit.support.spelling import meant
 from divkit.testing.adaptive import Adaptive
-from divkit.testing.classifier import ClassifierTest
+from divkit.testing.c2st import ClassifierTest
 from divkit.testing.labels import Relabelling
 from divkit.testing.permutation import Draws, Statistic, permutation_test
 from divkit.testing.result import TestResult

@@ -9,7 +9,7 @@ from itertools import combinations, islice, product
 import numpy as np
 from numpy.typing import NDArray
 
-from divkit.measure import Measure, grouped
+from divkit.data.measure import Measure, grouped
 
 __all__ = ["Relabelling"]
 

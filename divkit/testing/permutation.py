@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from divkit.caution import caution
-from divkit.checks import whole
-from divkit.divergence import Divergence
-from divkit.measure import Measure
+from divkit.core.divergence import Divergence
+from divkit.data.measure import Measure
+from divkit.support.checks import whole
+from divkit.support.warnings import caution
 from divkit.testing.labels import Labels, Relabelling
 from divkit.testing.result import TestResult
 

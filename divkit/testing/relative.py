@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from scipy.special import ndtr
 
-from divkit import registry
-from divkit.checks import between
-from divkit.divergence import Divergence
+from divkit.core import registry
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Estimate
+from divkit.data.measure import Measure, pair
 from divkit.kernel.mmd import MMD
-from divkit.measure import Measure, pair
-from divkit.results import Estimate
+from divkit.support.checks import between
 
 __all__ = ["Closer", "closer"]
 

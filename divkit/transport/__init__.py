@@ -1,7 +1,7 @@
 """Optimal transport: exact, entropic, sliced, of moments, by critics."""
 
+from divkit.core.registry import register
 from divkit.critic import Ascent, Kantorovich, Variational, groupsort
-from divkit.registry import register
 from divkit.transport.costs import Custom, Power
 from divkit.transport.exact import Transport, Wasserstein
 from divkit.transport.extrapolated import Extrapolated, PerDimension

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.measure import Measure
+from divkit.data.measure import Measure
+from divkit.lines.coupling import couple
 from divkit.pairs import PairFunction
-from divkit.sorting import couple
 from divkit.transport import simplex
 from divkit.transport.rough import dual
 

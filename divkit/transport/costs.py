@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import at_least
-from divkit.measure import Measure
+from divkit.data.measure import Measure
 from divkit.pairs import Form, PairFunction
+from divkit.support.checks import at_least
 
 __all__ = ["Cost", "Custom", "Placed", "Power"]
 

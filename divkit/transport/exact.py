@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import between, whole
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Status, Terms
-from divkit.sorting import couple
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.data.measure import Measure
+from divkit.lines.coupling import couple
+from divkit.support.checks import between, whole
 from divkit.transport import certified
 from divkit.transport.certified import Answer, Problem
 from divkit.transport.costs import Custom, Placed, Power

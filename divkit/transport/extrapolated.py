@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from divkit.checks import positive, whole
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Status, Terms
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.data.measure import Measure
+from divkit.support.checks import positive, whole
 
 __all__ = ["Extrapolated", "PerDimension"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Terms
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Terms
+from divkit.data.measure import Measure
 
 __all__ = ["GaussianWasserstein"]
 

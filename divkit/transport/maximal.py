@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import whole
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Status, Terms
-from divkit.sorting import couple, directions
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.data.measure import Measure
+from divkit.lines.coupling import couple
+from divkit.lines.directions import directions
+from divkit.support.checks import whole
 from divkit.transport.costs import Power
 
 __all__ = ["MaxSlicedWasserstein"]

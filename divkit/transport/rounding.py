@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from divkit.measure import Measure
+from divkit.data.measure import Measure
 
 __all__ = ["rounded"]
 

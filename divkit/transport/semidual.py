@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import positive, whole
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Status, Terms
 from divkit.critic import Perceptron, perceptron
 from divkit.critic.ascent import score
 from divkit.critic.networks import Factory, Staged, build
 from divkit.critic.optimisers import ADAM
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Status, Terms
+from divkit.data.measure import Measure
+from divkit.support.checks import positive, whole
 from divkit.transport import certified
 from divkit.transport.costs import Custom, Placed, Power
 from divkit.transport.rounding import rounded

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import positive, whole
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Status, Terms
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.data.measure import Measure
+from divkit.support.checks import positive, whole
 from divkit.transport.costs import Power
 from divkit.transport.coupling import Cloud, Coupling
 from divkit.transport.entropic import matching, rounding, solve_pair, solve_self

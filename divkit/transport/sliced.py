@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from divkit import pairs
-from divkit.checks import whole
-from divkit.divergence import Divergence
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Terms
-from divkit.sorting import couple, directions, too_few
+from divkit.core.divergence import Divergence
+from divkit.core.estimate import Bias, Solution, Terms
+from divkit.data.measure import Measure
+from divkit.lines.coupling import couple
+from divkit.lines.directions import directions, too_few
+from divkit.support.checks import whole
 from divkit.transport.costs import Power
 
 __all__ = ["SlicedWasserstein"]

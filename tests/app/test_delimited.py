@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from divkit.app import delimited, records
-from divkit.app.files import read
-from divkit.columns import Kind, Table
-from divkit.tables import Missing, encode
+from divkit.data import cells, delimited
+from divkit.data.encoding import Missing, encode
+from divkit.data.files import read
+from divkit.data.frames import Kind, Table
 
 NAN = float("nan")
 
@@ -163,11 +163,11 @@ def test_bad_text(tmp_path: Path, case: str) -> None:
 
 
 def test_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "LONGEST_LINE", 100)
+    monkeypatch.setattr(cells, "LONGEST_LINE", 100)
     refused(tmp_path, b"a,b\n" + b"1" * 101, "line 2 is longer than 100 characters")
 
 
 def test_undecodable_without_a_line(tmp_path: Path) -> None:
     path = tmp_path / "sound.csv"
     path.write_text("a\n1\n")
-    assert records._undecodable(path) == "the file is not UTF-8. Save it as UTF-8."
+    assert cells._undecodable(path) == "the file is not UTF-8. Save it as UTF-8."

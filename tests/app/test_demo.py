@@ -1,7 +1,7 @@
 """The demo's data: what they are said to be."""
 
 from divkit.app.demo import demo
-from divkit.tables import Scale, encode
+from divkit.data.encoding import Scale, encode
 
 
 def test_demo() -> None:

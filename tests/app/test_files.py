@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from divkit.app import files
-from divkit.app.files import read
-from divkit.columns import Table
-from divkit.tables import encode
+from divkit.data import files
+from divkit.data.encoding import encode
+from divkit.data.files import read
+from divkit.data.frames import Table
 
 NAN = float("nan")
 

@@ -17,18 +17,19 @@ from jinja2 import UndefinedError
 from scipy.stats import wasserstein_distance
 
 import divkit as dk
-from divkit.app import report
-from divkit.app.differences import Feature, bars, features, gaps, histogram, view
-from divkit.app.headline import headline
-from divkit.app.page import entries, marks
-from divkit.app.readings import READINGS, UNKNOWN, reading
-from divkit.app.sections import Data, panels, weighty
-from divkit.app.words import plain
-from divkit.columns import Column, Kind, Table
-from divkit.comparison import Comparison, Row, Sample
-from divkit.measure import Measure
-from divkit.results import Bias, Estimate, Solution, Status, Terms
-from divkit.tables import encode
+from divkit.comparison import report
+from divkit.comparison.comparison import Comparison
+from divkit.comparison.differences import Feature, bars, features, gaps, histogram, view
+from divkit.comparison.findings import Row, Sample
+from divkit.comparison.headline import headline
+from divkit.comparison.page import entries, marks
+from divkit.comparison.readings import READINGS, UNKNOWN, reading
+from divkit.comparison.sections import Data, panels, weighty
+from divkit.comparison.words import plain
+from divkit.core.estimate import Bias, Estimate, Solution, Status, Terms
+from divkit.data.encoding import encode
+from divkit.data.frames import Column, Kind, Table
+from divkit.data.measure import Measure
 from divkit.testing import TestResult
 
 HOSTILE = (

@@ -22,7 +22,7 @@ from divkit.critic import (
     groupsort,
     perceptron,
 )
-from divkit.measure import Measure, pair
+from divkit.data.measure import Measure, pair
 
 QUICK = Ascent(folds=2, steps=60, rate=1e-2, doubt=0.0)
 KINDS = {

@@ -27,7 +27,7 @@ from divkit.critic import (
     perceptron,
     spectral,
 )
-from divkit.measure import pair
+from divkit.data.measure import pair
 
 QUICK = Ascent(folds=2, rate=1e-2, doubt=0.0)
 KINDS = {

@@ -9,7 +9,7 @@ import torch
 from torch import Size, Tensor, nn
 
 from divkit.critic import GroupSort, Orthonormal, Perceptron, Spectral, groupsort, perceptron, spectral
-from divkit.measure import pair
+from divkit.data.measure import pair
 
 HARD = [groupsort(), groupsort(16, 3, 4), spectral(), spectral(10, 1), Perceptron(Orthonormal, nn.ReLU)]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from divkit.critic import R1, Ascent, Clip, Free, GradientPenalty, Kantorovich, Penalty, Perceptron, Variational, perceptron
 from divkit.critic.ascent import score
 from divkit.critic.penalties import segments, slopes
-from divkit.measure import Measure, pair
+from divkit.data.measure import Measure, pair
 
 SHAPES = [(1,), (3,), (1, 8, 8), (2, 3, 4)]
 

@@ -17,8 +17,8 @@ from divkit.critic.ascent import Task, ascend
 from divkit.critic.networks import LogitNetwork, restore
 from divkit.critic.penalties import FREE
 from divkit.critic.splits import of_training
+from divkit.data.measure import pair
 from divkit.fdiv import GAN, KL, PEARSON, Bound
-from divkit.measure import pair
 
 
 def shifted(

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.distributions import Normal
 
 import divkit as dk
+from divkit.core.estimate import Terms
 from divkit.critic import Variational
 from divkit.fdiv import KL, Bound, ConjugateRenyi, DensityRatio, Given, Renyi
-from divkit.results import Terms
 
 WIDE, NARROW = Normal(0.3, 1.8), Normal(0.0, 1.0)
 ORDERS = (0.3, 0.5, 2.0)

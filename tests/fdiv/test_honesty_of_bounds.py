@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.distributions import Distribution, Exponential, Independent, Laplace, Normal
 
 import divkit as dk
+from divkit.data.measure import pair
 from divkit.fdiv import TABLE
-from divkit.measure import pair
 
 RUNS = 60
 SLACK = 3 / np.sqrt(2 * RUNS)  # standard errors of a standard deviation, relative

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import divkit as dk
+from divkit.core.estimate import Bias
 from divkit.fdiv import NearestNeighbourKL
 from divkit.reproduce import CASES, Setup
 from divkit.reproduce import estimators as case
 from divkit.reproduce.estimator_runs import Setting, Told, known, measure, summary, truth
-from divkit.results import Bias
 
 SMALL = Setting(60, 2, 1.0)
 

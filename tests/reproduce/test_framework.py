@@ -17,8 +17,7 @@ import pytest
 
 from divkit import reproduce
 from divkit.app import cli
-from divkit.app.book import render
-from divkit.app.reproduction import find, line
+from divkit.app.reproduction import find, line, render
 from divkit.app.workers import apart
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, load, near, perform
 from divkit.reproduce.drawing import panels
@@ -46,9 +45,9 @@ TOY = Case("toy", "A toy", "Nothing is done.", toy, short="Short.", full="Long."
 @pytest.fixture
 def only_toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The toy as the only case, and a directory."""
-    from divkit.app import book, reproduction
+    from divkit.app import reproduction
 
-    for module in (reproduce, book, reproduction):
+    for module in (reproduce, reproduction):
         monkeypatch.setattr(module, "CASES", {"toy": TOY})
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -227,9 +226,9 @@ def test_a_broken_case_does_not_end_the_others(
     def broken(setup: Setup) -> Outcome:
         raise KeyError("odd")
 
-    from divkit.app import book, reproduction
+    from divkit.app import reproduction
 
-    for module in (reproduce, book, reproduction):
+    for module in (reproduce, reproduction):
         monkeypatch.setattr(module, "CASES", {"bad": replace(TOY, name="bad", run=broken), "toy": TOY})
     code, out, err = run("--all --out new --jobs 1", capsys)
     assert code == 1
@@ -241,10 +240,10 @@ def test_a_broken_case_does_not_end_the_others(
 def test_cases_of_their_own_processes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from divkit.app import book, reproduction
+    from divkit.app import reproduction
 
     few = {name: CASES[name] for name in ("saturation", "gumbel-max", "linear-vae")} | {"bad": replace(TOY, name="bad")}
-    for module in (reproduce, book, reproduction):
+    for module in (reproduce, reproduction):
         monkeypatch.setattr(module, "CASES", few)
     out = tmp_path / "new"
     kept = perform(CASES["saturation"], Setup(), out)

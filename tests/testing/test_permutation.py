@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import divkit as dk
-from divkit.measure import Measure
-from divkit.results import Bias, Solution, Terms
+from divkit.core.estimate import Bias, Solution, Terms
+from divkit.data.measure import Measure
 from divkit.testing import permutation
 
 

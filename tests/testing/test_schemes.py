@@ -19,8 +19,8 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 import divkit as dk
+from divkit.data.measure import Measure
 from divkit.kernel import mmd
-from divkit.measure import Measure
 from divkit.testing import Adaptive, ClassifierTest
 from divkit.testing.labels import Relabelling
 from divkit.testing.permutation import Draws, permutation_test

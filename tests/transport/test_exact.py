@@ -13,8 +13,9 @@ from torch.distributions import Normal
 from traits import samples, weights
 
 import divkit as dk
-from divkit.measure import Measure
-from divkit.sorting import ascending, couple, quantiles
+from divkit.data.measure import Measure
+from divkit.lines.coupling import couple
+from divkit.lines.sort import ascending, quantiles
 from divkit.transport import Custom, SlicedWasserstein, Transport, Wasserstein
 
 

@@ -1,0 +1,8 @@
+"""Comparisons of two sample sets: what was found, how it is found, and how it is read."""
+
+from divkit.comparison.compare import DEFAULT, compare
+from divkit.comparison.comparison import Comparison
+from divkit.comparison.findings import Row, Sample
+from divkit.core.door import estimate
+
+__all__ = ["DEFAULT", "Comparison", "Row", "Sample", "compare", "estimate"]

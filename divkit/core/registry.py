@@ -1,0 +1,173 @@
+"""The door for names: strings become divergences here and nowhere else."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from divkit.support.spelling import meant
+from divkit.support.warnings import caution
+
+if TYPE_CHECKING:
+    from divkit.core.divergence import Divergence
+
+__all__ = ["get", "named", "names", "options", "register"]
+
+Factory = Callable[..., "Divergence"]
+
+_FACTORIES: dict[str, Factory] = {}
+_FAMILIES = ("divkit.fdiv", "divkit.transport", "divkit.kernel", "divkit.critic")
+_loaded: list[bool] = []
+
+
+def register(name: str, factory: Factory) -> None:
+    """Make `get(name, **fields)` call ``factory(**fields)``.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken.
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> "energy" in dk.names()
+    True
+    >>> dk.register("energy", dk.get)
+    Traceback (most recent call last):
+    ValueError: the name 'energy' is registered already; choose another.
+    """
+    if name in _FACTORIES:
+        raise ValueError(f"the name {name!r} is registered already; choose another.")
+    _FACTORIES[name] = factory
+
+
+def names() -> tuple[str, ...]:
+    """All registered names.
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> "energy" in dk.names()
+    True
+    """
+    _load()
+    return tuple(_FACTORIES)
+
+
+def get(name: str, **fields: Any) -> Divergence:
+    """The divergence of a registered name, its fields set by keyword.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`; fields may follow a colon as on the command line, ``"alpha:order=.5,…"``.
+    **fields
+        What the divergence lets one set.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or field, or a value out of range.
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> dk.get("w2", gap=1e-4) == dk.get("w2:gap=1e-4")
+    True
+    """
+    _load()
+    if not isinstance(name, str):
+        raise TypeError(f"a divergence is named by a string such as 'energy'; got {type(name).__name__}.")
+    head, _, text = name.partition(":")
+    if head not in _FACTORIES:
+        hint = meant(head, _FACTORIES, "dk.names() and `divkit list` have all that are known.")
+        raise ValueError(f"unknown divergence {head!r}; {hint}")
+    written = _options(text, name)
+    if twice := sorted(written.keys() & fields.keys()):
+        raise ValueError(f"{', '.join(twice)} of {name!r} is given twice: behind the colon and by keyword; leave one out.")
+    given = {**written, **fields}
+    if unknown := [key for key in given if key not in options(head)]:
+        raise ValueError(
+            f"divergence {head!r} has no option {', '.join(unknown)}; it has {', '.join(options(head)) or 'none'}."
+        )
+    if missing := [key for key, p in _parameters(head).items() if p.default is p.empty and key not in given]:
+        raise ValueError(f"divergence {head!r} needs {', '.join(missing)}: write {head}:{missing[0]}=… or {missing[0]}=….")
+    try:
+        return _FACTORIES[head](**given)
+    except TypeError as error:
+        raise ValueError(f"divergence {head!r}: {error}") from error
+
+
+def named(divergence: str | Divergence, **fields: Any) -> tuple[str, Divergence]:
+    """The divergence with what to call it: a name stays as it was written.
+
+    Raises
+    ------
+    TypeError
+        For what is neither, and for fields beside a divergence that has its own.
+    """
+    from divkit.core.divergence import Divergence
+
+    if isinstance(divergence, str):
+        return divergence, get(divergence, **fields)
+    if not isinstance(divergence, Divergence):
+        raise TypeError(f"a divergence is named by a string or is a Divergence; got {type(divergence).__name__}.")
+    if fields:
+        raise TypeError(f"fields ({', '.join(fields)}) go with a name; this divergence has its own: use dataclasses.replace.")
+    return divergence.name, divergence
+
+
+def options(name: str) -> tuple[str, ...]:
+    """The fields that `get(name, …)` accepts by keyword.
+
+    Examples
+    --------
+    >>> from divkit.core import registry
+    >>> registry.options("w2")
+    ('gap', 'rounds')
+    """
+    _load()
+    return tuple(_parameters(name))
+
+
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_FACTORIES[name]).parameters
+
+
+def _options(text: str, name: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"in {name!r} the option {item!r} has no value; write NAME:key=value,key=value.")
+        options[key.strip()] = _literal(value.strip())
+    return options
+
+
+def _literal(text: str) -> Any:
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False, "none": None}[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise ValueError(f"option value {text!r} is neither a number, true, false nor none.")
+
+
+def _load() -> None:
+    """Import the families, then other packages' entry points in the group ``divkit.divergences``."""
+    if _loaded:
+        return
+    _loaded.append(True)
+    for family in _FAMILIES:
+        importlib.import_module(family)
+    for point in entry_points(group="divkit.divergences"):
+        try:
+            point.load()
+        except Exception as error:  # a broken plug-in must not take the others along
+            caution(f"the plug-in {point.name!r} could not be loaded: {error!r}.", UserWarning)

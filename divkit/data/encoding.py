@@ -1,0 +1,210 @@
+"""Two tables become two matrices under one encoding: columns matched by name, categories as scaled indicators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from divkit.data.cleaning import Missing, Scale, complete, complete_array, positions, refuse_infinite, rescale
+from divkit.data.frames import Column, Kind, Table, shown, table
+
+__all__ = ["Encoded", "Missing", "Scale", "Table", "encode"]
+
+MAX_LEVELS = 1000  # beyond, a column of words identifies rows instead of grouping them
+FEW_LEVELS = 20  # up to here, nobody takes them for names of rows
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Two sample sets in one coordinate system.
+
+    Parameters
+    ----------
+    x, y : ndarray (n, d), (m, d)
+        float64 where they come from tables; arrays keep their dtype and event shape unless they are rescaled.
+    names, source : tuple of str
+        One per matrix column: what it is, such as ``"workclass=Private"``, and the table column that it comes from.
+    categorical : tuple of str
+        The table columns read as categories: two rows that differ in one of them alone have distance 1.
+    scale : str, a sentence
+    dropped : tuple of int
+        Rows of x and of y that were dropped for missing values.
+    notes : tuple of str
+    units : tuple of float
+        What each matrix column was divided by.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    names: tuple[str, ...]
+    source: tuple[str, ...]
+    categorical: tuple[str, ...]
+    scale: str
+    dropped: tuple[int, int]
+    notes: tuple[str, ...]
+    units: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:  # what one table column becomes
+    source: Column
+    values: NDArray[np.float64]  # (n + m, k)
+    names: tuple[str, ...]  # k of them
+    unit: float = 1.0
+    notes: tuple[str, ...] = ()
+
+
+def encode(
+    x: Any,
+    y: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    scale: Scale = Scale.NONE,
+    missing: Missing = Missing.REFUSE,
+    labels: tuple[str, str] = ("x", "y"),
+) -> Encoded:
+    r"""Encode two data frames, or clean and rescale two arrays, by the same rules.
+
+    Columns are matched by name. A category with :math:`k` levels becomes :math:`k` columns :math:`e_{level} / \sqrt 2`, so that
+    a mismatch is a distance of one; these are never rescaled. Messages count rows from 0.
+
+    Parameters
+    ----------
+    x, y : data frame, Table, or ndarray (n, *event)
+        Both tables or both arrays. One-dimensional arrays are read as ``(n, 1)``.
+    columns : sequence of str, optional
+        The table columns to use, in this order; all by default.
+    scale : Scale
+        Divisors come from the pooled rows, each row weighing the same. An array must be a matrix to be rescaled.
+    missing : Missing
+    labels : tuple of str
+        What messages call x and y.
+
+    Raises
+    ------
+    ValueError
+        For columns that differ, that hold dates, nested values, infinite values, more than 1000 different words, or numbers
+        on one side and words on the other; for missing values unless they are dropped; for no samples left.
+    TypeError
+        For arrays that hold no numbers, and for what is neither a data frame nor an array.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> x = pd.DataFrame({"age": [30, 40], "work": ["state", "private"]})
+    >>> y = pd.DataFrame({"work": ["private", "private"], "age": [40, 30]})
+    >>> e = encode(x, y)
+    >>> e.names, float(np.linalg.norm(e.x[1] - e.y[0])), float(np.linalg.norm(e.x[0] - e.y[1]).round(12))
+    (('age', 'work=private', 'work=state'), 0.0, 1.0)
+    """
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        if columns is not None:
+            raise ValueError("columns= (--columns) selects columns of tables by name; x and y are arrays: index them instead.")
+        return _arrays(x, y, scale, missing, labels)
+    read = table(x, labels[0]), table(y, labels[1])
+    names = _matched(read[0], read[1], columns, labels)
+    kept = [_rows(t, names, missing, label) for t, label in zip(read, labels)]
+    blocks = [_block(a, b, scale, labels) for a, b in zip(*kept)]
+    pooled = np.concatenate([block.values for block in blocks], axis=1)
+    n, m = (len(chosen[0].values) for chosen in kept)
+    dropped = read[0].rows - n, read[1].rows - m
+    words = [block.source.name for block in blocks if block.source.kind is Kind.WORD]
+    notes = [f"{label}: {note}" for label, t in zip(labels, read) for note in t.notes]
+    if words:
+        notes.append(f"read as categories, where a mismatch counts as distance 1: {shown(words)}")
+    return Encoded(
+        x=pooled[:n],
+        y=pooled[n:],
+        names=tuple(name for block in blocks for name in block.names),
+        source=tuple(block.source.name for block in blocks for _ in block.names),
+        categorical=tuple(words),
+        scale=scale.sentence,
+        dropped=dropped,
+        notes=(*notes, *_said(dropped, (n, m), labels), *(note for block in blocks for note in block.notes)),
+        units=tuple(block.unit for block in blocks for _ in block.names),
+    )
+
+
+def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, labels: tuple[str, str]) -> Encoded:
+    a, b = (complete_array(data, missing, label) for data, label in zip((x, y), labels))
+    if a.shape[1:] != b.shape[1:]:
+        raise ValueError(f"{labels[0]} has shape {a.shape} and {labels[1]} {b.shape}: all axes but the first must agree.")
+    names = positions(a) if a.ndim == 2 else ()
+    notes: list[str] = []
+    units = [1.0] * len(names)
+    if scale is not Scale.NONE:
+        if not names:
+            raise ValueError(f"scale={scale.value} needs matrices, got {labels[0]} of shape {a.shape}; use --scale none.")
+        pooled = np.concatenate([a, b]).astype(np.float64)
+        for j, name in enumerate(names):
+            pooled[:, j], units[j], said = rescale(pooled[:, j], scale, name)
+            notes.extend(said)
+        a, b = pooled[: len(a)], pooled[len(a) :]
+    dropped = len(x) - len(a), len(y) - len(b)
+    notes = _said(dropped, (len(a), len(b)), labels) + notes
+    return Encoded(a, b, names, names, (), scale.sentence, dropped, tuple(notes), tuple(units))
+
+
+def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[str, str]) -> list[str]:
+    in_x, in_y = set(x.names), set(y.names)
+    if columns is None:
+        alone = [name for name in x.names if name not in in_y], [name for name in y.names if name not in in_x]
+        if alone[0] or alone[1]:
+            only = "; ".join(f"only {label} has {shown(names)}" for label, names in zip(labels, alone) if names)
+            raise ValueError(f"the columns differ: {only}. Rename them, or choose common ones with --columns (columns=).")
+        return list(x.names)
+    if isinstance(columns, str) or not columns:
+        raise ValueError(f"columns must be a non-empty list of column names, got {columns!r}.")
+    for label, t, held in zip(labels, (x, y), (in_x, in_y)):
+        absent = [name for name in columns if name not in held]
+        if absent:
+            raise ValueError(f"{label} has no column {shown(absent)}; it has {shown(t.names)}.")
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"columns names a column twice: {shown(columns)}.")
+    return list(columns)
+
+
+def _rows(t: Table, names: list[str], missing: Missing, label: str) -> list[Column]:
+    """The named columns, of rows without gaps and infinities."""
+    held = {column.name: column for column in t.columns}
+    chosen = [held[name] for name in names]
+    for column in chosen:
+        if column.kind in (Kind.DATE, Kind.OTHER):
+            raise ValueError(
+                f"{label}: column {shown([column.name])} holds {column.kind.value} ({column.dtype}), which are not compared. "
+                f"Convert it to numbers or words, or choose other columns with --columns (columns=)."
+            )
+    keep = complete(np.column_stack([column.missing for column in chosen]), missing, label, names)
+    for column in chosen:
+        if column.kind is Kind.NUMBER:
+            refuse_infinite(column.values[:, None], label, [column.name])
+    return [column.take(keep) for column in chosen]
+
+
+def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str]) -> _Block:
+    if a.kind is not b.kind:
+        held = " and ".join(f"{c.kind.value}{c.example} in {label}" for c, label in zip((a, b), labels))
+        raise ValueError(f"column {shown([a.name])} holds {held}. Convert one, or choose others with --columns (columns=).")
+    pooled = np.concatenate([a.values, b.values])
+    if a.kind is Kind.NUMBER:
+        values, unit, notes = rescale(pooled, scale, a.name)
+        return _Block(a, values[:, None], (a.name,), unit, notes)
+    levels, codes = np.unique(pooled, return_inverse=True)
+    if len(levels) > MAX_LEVELS:
+        raise ValueError(
+            f"column {shown([a.name])} has {len(levels)} different words{a.example}; more than {MAX_LEVELS} tell rows apart "
+            f"instead of grouping them. Leave it out with --columns (columns=), or correct it if it should hold numbers."
+        )
+    count = f"{len(levels)} different words in {len(codes)} rows"
+    said = f"column {shown([a.name])} has {count}: it tells rows apart more than it groups them"
+    notes = (said,) if len(levels) > max(FEW_LEVELS, len(codes) / 2) else ()
+    return _Block(a, np.eye(len(levels))[codes] / np.sqrt(2), tuple(f"{a.name}={level}" for level in levels), notes=notes)
+
+
+def _said(dropped: tuple[int, int], left: tuple[int, int], labels: tuple[str, str]) -> list[str]:
+    said = "{}: {} of {} rows dropped for missing values"
+    return [said.format(label, gone, gone + rest) for label, gone, rest in zip(labels, dropped, left) if gone]

@@ -1,0 +1,1 @@
+"""Small tools without numerics: checks, warnings, progress bars, writing of files, spelling."""
