@@ -76,6 +76,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+
 def __getattr__(name: str) -> Any:
     """Import a name's room when the name is asked for: `import divkit` alone loads no torch."""
     value: Any
@@ -112,34 +113,41 @@ def __getattr__(name: str) -> Any:
             import divkit.kernel.kernels
 
             value = divkit.kernel.kernels
-        case "Measure" | "PrecisionWarning":
-            import divkit.data
-
-            value = getattr(divkit.data, name)
-        case "Comparison" | "compare":
-            import divkit.comparison
-
-            value = getattr(divkit.comparison, name)
-        case "Closer" | "TestResult" | "closer" | "test":
-            import divkit.testing
-
-            value = getattr(divkit.testing, name)
-        case "exact":
-            import divkit.truths
-
-            value = getattr(divkit.truths, name)
-        case "estimate":
-            import divkit.core.door
-
-            value = getattr(divkit.core.door, name)
         case _ if name in __all__:
-            import divkit.core
-
-            value = getattr(divkit.core, name)
+            value = _of_room(name)
         case _:
             raise AttributeError(f"module 'divkit' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _of_room(name: str) -> Any:
+    """Import one thing from the room that holds it."""
+    match name:
+        case "Measure" | "PrecisionWarning":
+            import divkit.data
+
+            return getattr(divkit.data, name)
+        case "Comparison" | "compare":
+            import divkit.comparison
+
+            return getattr(divkit.comparison, name)
+        case "Closer" | "TestResult" | "closer" | "test":
+            import divkit.testing
+
+            return getattr(divkit.testing, name)
+        case "exact":
+            import divkit.truths
+
+            return getattr(divkit.truths, name)
+        case "estimate":
+            import divkit.core.door
+
+            return getattr(divkit.core.door, name)
+        case _:
+            import divkit.core
+
+            return getattr(divkit.core, name)
 
 
 def __dir__() -> list[str]:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 import divkit as dk
-from divkit.comparison.compare import DEFAULT
 from divkit.comparison.comparison import Comparison
+from divkit.comparison.door import DEFAULT
 from divkit.core.estimate import Bias, Solution, Status, Terms
 from divkit.data.cleaning import Missing, Scale
 from divkit.data.measure import Measure

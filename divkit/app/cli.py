@@ -120,8 +120,8 @@ def compare(
 
         check(x)
         check(y)
-    from divkit.comparison.compare import DEFAULT, MAX_ROWS
-    from divkit.comparison.compare import compare as compared
+    from divkit.comparison.door import DEFAULT, MAX_ROWS
+    from divkit.comparison.door import compare as compared
     from divkit.core import registry
     from divkit.support.progress import bars
 

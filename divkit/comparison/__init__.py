@@ -1,7 +1,7 @@
 """Comparisons of two sample sets: what was found, how it is found, and how it is read."""
 
-from divkit.comparison.compare import DEFAULT, compare
 from divkit.comparison.comparison import Comparison
+from divkit.comparison.door import DEFAULT, compare
 from divkit.comparison.findings import Row, Sample
 from divkit.core.door import estimate
 
