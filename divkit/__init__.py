@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         register,
     )
     from divkit.core.door import estimate
-    from divkit.data import Measure, PrecisionWarning
+    from divkit.data.measure import Measure, PrecisionWarning
     from divkit.kernel import kernels
     from divkit.testing import Closer, TestResult, closer, test
     from divkit.truths import exact
@@ -115,6 +116,9 @@ def __getattr__(name: str) -> Any:
             value = divkit.kernel.kernels
         case _ if name in __all__:
             value = _of_room(name)
+        case _ if name in _OLD:
+            value = module_from_spec(ModuleSpec(f"divkit.{name}", _Moved()))
+            _Moved().exec_module(value)
         case _:
             raise AttributeError(f"module 'divkit' has no attribute {name!r}")
     globals()[name] = value
@@ -125,9 +129,9 @@ def _of_room(name: str) -> Any:
     """Import one thing from the room that holds it."""
     match name:
         case "Measure" | "PrecisionWarning":
-            import divkit.data
+            import divkit.data.measure
 
-            return getattr(divkit.data, name)
+            return getattr(divkit.data.measure, name)
         case "Comparison" | "compare":
             import divkit.comparison
 
@@ -157,20 +161,21 @@ def __dir__() -> list[str]:
 class _Moved(MetaPathFinder, Loader):
     """Imports ``divkit.results`` and its like, modules that lay beside this file before there were rooms."""
 
-    old = (
-        *("arrays", "caution", "checks", "cleaning", "columns", "compared", "criterion", "divergence", "measure", "progress"),
-        *("registry", "results", "runs", "scores", "skewed", "sorting", "spelling", "tables", "writing"),
-    )
-
     def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return a specification for an old name, and None for any other."""
         package, _, name = fullname.partition(".")
-        return ModuleSpec(fullname, self) if package == "divkit" and name in self.old else None
+        return ModuleSpec(fullname, self) if package == "divkit" and name in _OLD else None
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill the module with what the modules of today hold."""
         for home in _homes()[module.__name__.partition(".")[2]]:
             vars(module).update({name: value for name, value in vars(home).items() if not name.startswith("__")})
+
+
+_OLD = (
+    *("arrays", "caution", "checks", "cleaning", "columns", "compared", "criterion", "divergence", "measure", "progress"),
+    *("registry", "results", "runs", "scores", "skewed", "sorting", "spelling", "tables", "writing"),
+)
 
 
 def _homes() -> dict[str, tuple[ModuleType, ...]]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1] / "divkit"
 
 ROOMS = (  # each imports only from rooms before itself
     *("support", "data", "core", "lines", "pairs", "critic", "fdiv", "transport", "kernel", "testing", "comparison"),
-    *("truths", "models", "metrics", "reproduce", "app", "__main__"),
+    *("truths", "metrics", "models", "reproduce", "app", "__main__"),
 )
 APART = ({"fdiv", "transport", "kernel"},)  # rooms on one floor that never import each other
 ALONE = ("truths",)  # judges the others, so it shares nothing with them

@@ -63,7 +63,7 @@ def _run(arguments: list[str]) -> int:
 
 def _say(text: str) -> None:
     """One line on stderr, whatever is in it."""
-    from divkit.comparison.words import plain
+    from divkit.support.words import plain
 
     print(plain(" ".join(text.split())), file=sys.stderr)
 

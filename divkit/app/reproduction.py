@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.text import Text
 
 from divkit.app.workers import apart
-from divkit.comparison.words import numbers, seconds
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform, write
 from divkit.support.spelling import meant
+from divkit.support.words import numbers, seconds
 
 __all__ = [
     "MARKS",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from divkit.comparison.findings import Findings, Row
 from divkit.comparison.readings import reading
-from divkit.comparison.words import Name, joined, probability
+from divkit.support.words import Name, joined, probability
 from divkit.testing import TestResult
 
 __all__ = ["Headline", "Piece", "headline"]

@@ -10,8 +10,8 @@ from typing import Any
 from divkit.comparison.findings import Findings, Row
 from divkit.comparison.headline import Headline, headline
 from divkit.comparison.readings import Reading, reading
-from divkit.comparison.words import Name, numbers, plain, probability, seconds
 from divkit.core.estimate import Bias
+from divkit.support.words import Name, numbers, plain, probability, seconds
 
 __all__ = ["Entry", "Mark", "Page", "entries"]
 

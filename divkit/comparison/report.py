@@ -12,8 +12,8 @@ from divkit.comparison.findings import Findings
 from divkit.comparison.page import Page
 from divkit.comparison.pictures import COLOURS
 from divkit.comparison.sections import Data, cloud, panels, weighty
-from divkit.comparison.words import Name, plain, probability
 from divkit.core.estimate import Bias, Status
+from divkit.support.words import Name, plain, probability
 from divkit.support.writing import write as replace_file
 
 __all__ = ["render", "write"]

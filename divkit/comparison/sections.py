@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from divkit.comparison import pictures
 from divkit.comparison.differences import Bars, Feature, Gap, Matrix, bars, features, gaps, histogram, sample, view
 from divkit.comparison.findings import Findings, Row, Sample
-from divkit.comparison.words import Name, numbers, percent
+from divkit.support.words import Name, numbers, percent
 
 __all__ = ["Contribution", "Data", "Panel", "Picture", "Weighty", "cloud", "panels", "weighty"]
 

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from divkit.comparison.findings import Findings, Row, Sample
 from divkit.comparison.page import BIAS
-from divkit.comparison.words import Name, numbers, plain, probability, seconds
 from divkit.core.estimate import Status
+from divkit.support.words import Name, numbers, plain, probability, seconds
 
 __all__ = ["captured", "listing", "plain_text", "show"]
 

@@ -16,7 +16,7 @@ import pytest
 
 import divkit
 from divkit.app import cli, process
-from divkit.comparison.words import plain
+from divkit.support.words import plain
 
 RUN = (sys.executable, "-m", "divkit")
 

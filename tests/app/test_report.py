@@ -25,11 +25,11 @@ from divkit.comparison.headline import headline
 from divkit.comparison.page import entries, marks
 from divkit.comparison.readings import READINGS, UNKNOWN, reading
 from divkit.comparison.sections import Data, panels, weighty
-from divkit.comparison.words import plain
 from divkit.core.estimate import Bias, Estimate, Solution, Status, Terms
 from divkit.data.encoding import encode
 from divkit.data.frames import Column, Kind, Table
 from divkit.data.measure import Measure
+from divkit.support.words import plain
 from divkit.testing import TestResult
 
 HOSTILE = (

@@ -12,6 +12,7 @@ from torch.distributions import MultivariateNormal, Normal
 from traits import samples
 
 import divkit as dk
+from divkit.data.measure import pair
 from divkit.transport import EntropicOT, Relative, Sinkhorn
 
 
@@ -172,7 +173,7 @@ def test_sweeps_out_of_range_are_refused() -> None:
 def test_images_of_the_last_sweep_serve_its_own_points_only(reach: float | None) -> None:
     x, y = samples(40, 50, 2)
     divergence = Sinkhorn(0.1, tol=1e-6, reach=reach)
-    solution = divergence.solve(*dk.measure.pair(x, y))
+    solution = divergence.solve(*pair(x, y))
     wrong = {key: value + 1.0 if key.startswith("image") else value for key, value in solution.state.items()}
     spoilt = replace(solution, state=wrong)
     moved = x + 0.01
