@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from divkit.support.spelling import meant
 from divkit.support.warnings import caution
@@ -14,9 +14,10 @@ from divkit.support.warnings import caution
 if TYPE_CHECKING:
     from divkit.core.divergence import Divergence
 
-__all__ = ["get", "named", "names", "options", "register"]
+__all__ = ["build", "get", "named", "names", "options", "register"]
 
 Factory = Callable[..., "Divergence"]
+Made = TypeVar("Made")
 
 _FACTORIES: dict[str, Factory] = {}
 _FAMILIES = ("divkit.fdiv", "divkit.transport", "divkit.kernel", "divkit.critic")
@@ -82,24 +83,32 @@ def get(name: str, **fields: Any) -> Divergence:
     _load()
     if not isinstance(name, str):
         raise TypeError(f"a divergence is named by a string such as 'energy'; got {type(name).__name__}.")
-    head, _, text = name.partition(":")
+    head = name.partition(":")[0]
     if head not in _FACTORIES:
         hint = meant(head, _FACTORIES, "dk.names() and `divkit list` have all that are known.")
         raise ValueError(f"unknown divergence {head!r}; {hint}")
+    return build(name, _FACTORIES, "divergence", fields)
+
+
+def build(name: str, factories: Mapping[str, Callable[..., Made]], kind: str, fields: Mapping[str, Any]) -> Made:
+    """Call the factory that ``"NAME:key=value,…"`` names, with the options behind the colon and the fields given by keyword.
+
+    `kind` says in the messages what the factory makes. NAME must be a key of `factories`.
+    """
+    head, _, text = name.partition(":")
+    parameters = inspect.signature(factories[head]).parameters
     written = _options(text, name)
     if twice := sorted(written.keys() & fields.keys()):
         raise ValueError(f"{', '.join(twice)} of {name!r} is given twice: behind the colon and by keyword; leave one out.")
-    given = {**written, **fields}
-    if unknown := [key for key in given if key not in options(head)]:
-        raise ValueError(
-            f"divergence {head!r} has no option {', '.join(unknown)}; it has {', '.join(options(head)) or 'none'}."
-        )
-    if missing := [key for key, p in _parameters(head).items() if p.default is p.empty and key not in given]:
-        raise ValueError(f"divergence {head!r} needs {', '.join(missing)}: write {head}:{missing[0]}=… or {missing[0]}=….")
+    options = {**written, **fields}
+    if unknown := [key for key in options if key not in parameters]:
+        raise ValueError(f"{kind} {head!r} has no option {', '.join(unknown)}; it has {', '.join(parameters) or 'none'}.")
+    if missing := [key for key, p in parameters.items() if p.default is p.empty and key not in options]:
+        raise ValueError(f"{kind} {head!r} needs {', '.join(missing)}: write {head}:{missing[0]}=… or {missing[0]}=….")
     try:
-        return _FACTORIES[head](**given)
+        return factories[head](**options)
     except TypeError as error:
-        raise ValueError(f"divergence {head!r}: {error}") from error
+        raise ValueError(f"{kind} {head!r}: {error}") from error
 
 
 def named(divergence: str | Divergence, **fields: Any) -> tuple[str, Divergence]:
@@ -131,11 +140,7 @@ def options(name: str) -> tuple[str, ...]:
     ('gap', 'rounds')
     """
     _load()
-    return tuple(_parameters(name))
-
-
-def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(_FACTORIES[name]).parameters
+    return tuple(inspect.signature(_FACTORIES[name]).parameters)
 
 
 def _options(text: str, name: str) -> dict[str, Any]:

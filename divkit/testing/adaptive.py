@@ -16,13 +16,39 @@ from divkit.kernel.mmd import described, u_nulls
 from divkit.lines.sort import ranked
 from divkit.support.checks import at_least, whole
 
-__all__ = ["Adaptive"]
+__all__ = ["Adaptive", "BandwidthGrid"]
 
 Family = Callable[[float], Kernel]
 
-ROWS = 2000  # whose distances give the quantiles
-LEAST = torch.finfo(torch.float64).tiny
-LOW, HIGH = 0.05, 0.95  # quantiles of the positive distances; half of one and twice the other are the ends of the grid
+
+@dataclass(frozen=True)
+class BandwidthGrid:
+    """The rule for the ends of a geometric grid of bandwidths.
+
+    Attributes
+    ----------
+    low, high : float
+        Quantiles of the positive distances between the pooled rows.
+    margin : float
+        The grid reaches from the low quantile divided by this to the high one times this.
+    rows : int
+        At most so many rows' distances are taken: their number grows as its square.
+    """
+
+    low: float = 0.05
+    high: float = 0.95
+    margin: float = 2.0
+    rows: int = 2000
+
+    def ends(self, points: Tensor, norm: float) -> tuple[float, float]:  # points: (N, d)
+        """Return the smallest and the largest bandwidth for distances in the `norm`, 1 where all rows are equal."""
+        distances = torch.pdist(thinned(points, self.rows), norm)
+        positive = int(distances.count_nonzero())
+        if not positive:
+            return 1.0, 1.0
+        zeros = len(distances) - positive
+        low, high = ranked(distances, *(zeros + math.ceil(q * positive) for q in (self.low, self.high)))
+        return low / self.margin, self.margin * high
 
 
 @dataclass(frozen=True)
@@ -41,11 +67,13 @@ class Adaptive:
     Parameters
     ----------
     bandwidths : int
-        For each family.
+        Their number for each family.
     sharpness : float
         c: the mean of all kernels at 0, the largest alone at infinity.
     families : tuple
         Functions of a bandwidth that return a kernel of the distance.
+    grid : BandwidthGrid
+        The ends of the grid.
 
     Examples
     --------
@@ -59,6 +87,7 @@ class Adaptive:
     bandwidths: int = 10
     sharpness: float = 24.0
     families: tuple[Family, ...] = (Gaussian, LaplaceL1)
+    grid: BandwidthGrid = BandwidthGrid()
 
     def __post_init__(self) -> None:
         whole("bandwidths", self.bandwidths, 1)
@@ -71,18 +100,18 @@ class Adaptive:
         return "adaptive"
 
     def require(self, x: Measure, y: Measure) -> None:
-        """Any two samples of at least two rows will do."""
+        """Accept any two samples: the test itself refuses those of fewer than two rows."""
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:  # labels: (B, N) -> (B,)
-        """The statistic under each relabelling."""
+        """Return the statistic under each relabelling."""
         return self.fitted(pooled).null(pooled, labels)
 
     def fitted(self, pooled: Measure) -> _Fitted:
-        """The test with the bandwidths of the pooled rows."""
+        """Return the test with the bandwidths that the pooled rows call for."""
         frame = pairs.frame(pooled, pooled)
         steps = [step / max(self.bandwidths - 1, 1) for step in range(self.bandwidths)]
         norms = [family(1.0).form.norm for family in self.families]
-        ends = {norm: tuple(width * frame.scale for width in _widths(frame.x, norm)) for norm in norms}
+        ends = {norm: tuple(width * frame.scale for width in self.grid.ends(frame.x, norm)) for norm in norms}
         grids = [[low * (high / low) ** step for step in steps] for low, high in (ends[norm] for norm in norms)]
         kernels = [family(width) for family, widths in zip(self.families, grids) for width in widths]
         return _Fitted(self.name, frame.x, kernels, frame.scale, max(self.sharpness, torch.finfo(torch.float64).eps))
@@ -90,7 +119,7 @@ class Adaptive:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """Points in a frame of a scale, and kernels in the data's own units: the same under every relabelling."""
+    """The pooled points in a frame of this scale, with kernels in the data's own units: labels change neither."""
 
     name: str
     points: Tensor
@@ -103,27 +132,18 @@ class _Fitted:
         return torch.logsumexp(self.sharpness * scores, 0).sub(math.log(len(self.kernels))) / self.sharpness
 
     def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """The kernel with the largest value."""
+        """Return a description of the kernel with the largest normalised MMD."""
         return described(self.kernels[int(_scores(self.points, self.kernels, self.scale, label[None])[:, 0].argmax())])
 
 
-def _widths(points: Tensor, norm: float) -> tuple[float, float]:
-    """The ends of the grid: half a low and twice a high quantile of the positive distances, 1 where there are none."""
-    distances = torch.pdist(thinned(points, ROWS), norm)
-    positive = int(distances.count_nonzero())
-    if not positive:
-        return 1.0, 1.0
-    low, high = ranked(distances, *(len(distances) - positive + math.ceil(q * positive) for q in (LOW, HIGH)))
-    return low / 2, 2 * high
-
-
 def _scores(points: Tensor, kernels: list[Kernel], scale: float, labels: Tensor) -> Tensor:  # -> (K, B)
-    """Unbiased MMD² in units in which no bandwidth outweighs the others."""
-    found = torch.empty(len(kernels), len(labels), dtype=torch.float64, device=labels.device)
+    """Return each kernel's unbiased MMD² over s_k, times nm/(n + m): units in which no bandwidth outweighs the others."""
+    scores = torch.empty(len(kernels), len(labels), dtype=torch.float64, device=labels.device)
     for form in {id(kernel.form): kernel.form for kernel in kernels}.values():
         rows = [place for place, kernel in enumerate(kernels) if kernel.form is form]
         values, spread = u_nulls([kernels[place].scaled(scale) for place in rows], points, labels, unbiased=True)
-        found[rows] = values / (spread.whole * spread.centred).sqrt().clamp(min=LEAST)[:, None]
+        s = (spread.whole * spread.centred).sqrt().clamp(min=torch.finfo(torch.float64).tiny)
+        scores[rows] = values / s[:, None]
     n = labels.sum(1).double()
     m = labels.shape[1] - n
-    return found * (n * m / (n + m))
+    return scores * (n * m / (n + m))

@@ -39,6 +39,7 @@ class ClassifierTest:
     classifier : scikit-learn classifier
         With ``predict_proba`` or ``decision_function``; it is cloned. A random forest by default.
     blocks : int
+        At least 2; the first one only trains.
 
     Raises
     ------
@@ -67,6 +68,7 @@ class ClassifierTest:
         return "c2st"
 
     def require(self, x: Measure, y: Measure) -> None:
+        """Refuse samples with fewer than two rows for each block."""
         for label, measure in (("x", x), ("y", y)):
             if measure.n < 2 * self.blocks:
                 raise ValueError(
@@ -74,18 +76,19 @@ class ClassifierTest:
                     f"{self.blocks} blocks."
                 )
 
-    def run(self, x: Measure, y: Measure, among: Relabelling, draws: Draws) -> TestResult:
-        """Train on what comes before, score what comes next, relabel it."""
+    def run(self, name: str, x: Measure, y: Measure, among: Relabelling, draws: Draws) -> TestResult:
+        """Score every block by a classifier trained on the blocks before it, and relabel the scored rows within blocks."""
         rows = x.detach().cat(y.detach()).flat.double().numpy(force=True)
         generator = np.random.default_rng(draws.seed)
-        block = _dealt(among, self.blocks, generator)[among.unit]
+        block = _deal(among, self.blocks, generator)[among.unit]
         scores = self._scores(rows, among.observed, block, draws.seed)
-        within = _within(among, block)
-        statistic, within = _ranked(within, block, scores, generator)
-        found = permutation_test(self.name, statistic, x, y, within, draws)
-        return replace(found, scheme=f"within blocks, {among.scheme}")
+        within = _within_blocks(among, block)
+        statistic = _rank_sum(within, block, scores, generator)
+        result = permutation_test(name, statistic, x, y, within, draws)
+        return replace(result, scheme=f"within blocks, {among.scheme}")
 
-    def _scores(self, rows: Reals, label: NDArray[np.bool_], block: NDArray[np.intp], seed: int) -> Reals:
+    def _scores(self, rows: Reals, label: NDArray[np.bool_], block: NDArray[np.intp], seed: int) -> Reals:  # -> (N,)
+        """Return each row's score by a classifier that saw the blocks before its own; 0 in the first block."""
         scores = np.zeros(len(rows))
         for k in range(1, self.blocks):
             seen, now = block < k, block == k
@@ -93,36 +96,39 @@ class ClassifierTest:
                 raise ValueError(
                     f"block {k} of {self.blocks}, or what comes before it, lacks one of the samples; take fewer blocks."
                 )
-            scores[now] = _score(self._made(seed).fit(rows[seen], label[seen]), rows[now])
+            scores[now] = _score(self._untrained(seed).fit(rows[seen], label[seen]), rows[now])
         return scores
 
-    def _made(self, seed: int) -> Any:
+    def _untrained(self, seed: int) -> Any:
+        """Return a fresh classifier; a free ``random_state`` is set to the seed."""
         from sklearn.base import clone  # a second of imports, for those who want a classifier
         from sklearn.ensemble import RandomForestClassifier
 
         if self.classifier is None:
             return RandomForestClassifier(min_samples_leaf=3, random_state=seed)
-        made = clone(self.classifier)
-        free = [key for key, value in made.get_params().items() if key.split("__")[-1] == "random_state" and value is None]
-        return made.set_params(**dict.fromkeys(free, seed))
+        classifier = clone(self.classifier)
+        parameters = classifier.get_params().items()
+        free = [key for key, value in parameters if key.split("__")[-1] == "random_state" and value is None]
+        return classifier.set_params(**dict.fromkeys(free, seed))
 
 
 @dataclass(frozen=True, eq=False)
 class _RankSum:
-    """Σ over the rows of x of a number per row, plus a constant."""
+    """The statistic Σ over the rows of x of a weight per row, plus a constant."""
 
     weight: Tensor  # (N,)
     constant: float
     name: str = "c2st"
 
     def require(self, x: Measure, y: Measure) -> None:
-        """Nothing."""
+        """Accept any two samples."""
 
-    def null(self, pooled: Measure, labels: Tensor) -> Tensor:
+    def null(self, pooled: Measure, labels: Tensor) -> Tensor:  # labels: (B, N) -> (B,)
         return labels.double() @ self.weight.to(labels.device) + self.constant
 
 
 def _score(classifier: Any, rows: Reals) -> Reals:
+    """Return the trained classifier's score of each row: the probability of x, or else its decision function."""
     if hasattr(classifier, "predict_proba"):
         return np.asarray(classifier.predict_proba(rows)[:, 1], dtype=np.float64)
     if hasattr(classifier, "decision_function"):
@@ -130,8 +136,8 @@ def _score(classifier: Any, rows: Reals) -> Reals:
     raise ValueError(f"classifier {classifier!r} has neither predict_proba nor decision_function; give one that scores.")
 
 
-def _dealt(among: Relabelling, blocks: int, generator: np.random.Generator) -> NDArray[np.intp]:  # -> (U,)
-    """A block for every unit: those of x and of y are dealt apart, and a stratum of its own stays in one block."""
+def _deal(among: Relabelling, blocks: int, generator: np.random.Generator) -> NDArray[np.intp]:  # -> (U,)
+    """Return a random block for every unit. Units of x and of y are dealt apart; a group that both share stays in one block."""
     cluster = np.where(among.stratum == 0, np.arange(len(among.stratum)), len(among.stratum) + among.stratum)
     side = np.where(among.stratum == 0, among.label, 2)
     _, first, inverse = np.unique(cluster, return_index=True, return_inverse=True)
@@ -142,18 +148,19 @@ def _dealt(among: Relabelling, blocks: int, generator: np.random.Generator) -> N
     return block[inverse]
 
 
-def _within(among: Relabelling, block: NDArray[np.intp]) -> Relabelling:
-    """Strata cut by blocks; what no classifier scores stays where it is."""
+def _within_blocks(among: Relabelling, block: NDArray[np.intp]) -> Relabelling:
+    """Return the relabelling whose units change places within a block only; those of the first, which has no scores, stay."""
     _, first = np.unique(among.unit, return_index=True)
     of_unit, count = block[first], len(among.stratum)
     keys = np.where(of_unit == 0, -1 - np.arange(count), among.stratum * (1 + block.max()) + of_unit)
     return replace(among, stratum=np.unique(keys, return_inverse=True)[1])
 
 
-def _ranked(
-    within: Relabelling, block: NDArray[np.intp], scores: Reals, generator: np.random.Generator
-) -> tuple[_RankSum, Relabelling]:
-    """Weights per row whose sum over x is the weighted mean of the strata's areas under the curve."""
+def _rank_sum(within: Relabelling, block: NDArray[np.intp], scores: Reals, generator: np.random.Generator) -> _RankSum:
+    """Return weights of rows whose sum over x is the weighted mean of the strata's areas under the curve.
+
+    A stratum's AUC is (R − n(n + 1)/2)/(nm), R being the sum of the ranks of its n units of x among all n + m.
+    """
     size = np.bincount(within.unit)
     means = np.bincount(within.unit, scores) / size
     place = np.zeros(len(size), dtype=np.intp)
@@ -170,5 +177,5 @@ def _ranked(
         weight[members] = c * place[members]
         constant -= c * n * (n + 1) / 2
         total += c * n * m
-    rows = torch.from_numpy((weight / size / max(total, np.finfo(float).tiny))[within.unit])
-    return _RankSum(rows, constant / max(total, np.finfo(float).tiny)), within
+    total = max(total, np.finfo(float).tiny)
+    return _RankSum(torch.from_numpy((weight / size / total)[within.unit]), constant / total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from divkit.core import registry
@@ -17,7 +17,18 @@ from divkit.testing.result import TestResult
 
 __all__ = ["test"]
 
-OWN: dict[str, Callable[[], Adaptive | ClassifierTest]] = {"adaptive": Adaptive, "c2st": ClassifierTest}
+
+def _adaptive(bandwidths: int = Adaptive.bandwidths, sharpness: float = Adaptive.sharpness) -> Adaptive:
+    return Adaptive(bandwidths, sharpness)
+
+
+def _c2st(blocks: int = ClassifierTest.blocks, folds: int | None = None) -> ClassifierTest:
+    """Return the classifier test; `folds`, the word of the trained divergences, is accepted in place of `blocks`."""
+    return ClassifierTest(blocks=blocks if folds is None else folds)
+
+
+# the names that are tests but no divergences, each with a factory whose arguments are the options behind the colon
+TESTS: Mapping[str, Callable[..., Adaptive | ClassifierTest]] = {"adaptive": _adaptive, "c2st": _c2st}
 
 
 def test(
@@ -44,7 +55,8 @@ def test(
     ----------
     divergence : str, Divergence, Adaptive or ClassifierTest
         Any divergence; ``"adaptive"`` for many kernels at once, see `divkit.testing.Adaptive`; ``"c2st"`` for a classifier, see
-        `divkit.testing.ClassifierTest`. Options follow a colon, ``"sinkhorn:epsilon=.1"``.
+        `divkit.testing.ClassifierTest`. Options follow a colon, ``"sinkhorn:epsilon=.1"``, ``"adaptive:bandwidths=5"``,
+        ``"c2st:blocks=3"``.
     x, y : Measure or array-like (n, *event), (m, *event)
         Without weights: weighted rows are not exchangeable.
     permutations : int
@@ -80,32 +92,35 @@ def test(
     0.001
     """
     draws = Draws(permutations, seed, enough, progress)
-    name, made = _named(divergence)
+    name, statistic = _named(divergence)
     p, q = pair(x, y, groups_x=groups_x, groups_y=groups_y)
     for label, measure in (("x", p), ("y", q)):
         _require(label, measure)
-    made.require(p, q)
+    statistic.require(p, q)
     among = _within_pairs(p, q) if wild else Relabelling.of(p, q)
-    if isinstance(made, ClassifierTest):
-        return made.run(p, q, among, draws)
-    return permutation_test(name, made, p, q, among, draws)
+    if isinstance(statistic, ClassifierTest):
+        return statistic.run(name, p, q, among, draws)
+    return permutation_test(name, statistic, p, q, among, draws)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # it is not pytest's, where a test file imports it
 
 
 def _named(divergence: Any) -> tuple[str, Statistic | ClassifierTest]:
+    """Return the statistic with what to call it: a name stays as it was written."""
     if isinstance(divergence, Adaptive | ClassifierTest):
         return divergence.name, divergence
     if isinstance(divergence, str):
-        if divergence in OWN:
-            return divergence, OWN[divergence]()
-        if divergence not in registry.names() and (hint := meant(divergence, OWN, "")):
-            raise ValueError(f"unknown test {divergence!r}; {hint}")
+        head = divergence.partition(":")[0]
+        if head in TESTS:
+            return divergence, registry.build(divergence, TESTS, "test", {})
+        if head not in registry.names() and (hint := meant(head, TESTS, "")):
+            raise ValueError(f"unknown test {head!r}; {hint}")
     return cast(tuple[str, Statistic], registry.named(divergence))
 
 
 def _require(label: str, measure: Measure) -> None:
+    """Refuse a sample that no test can take: one with weights, or of fewer than two rows."""
     if not measure.uniform:
         raise ValueError(f"{label} has weights: weighted rows are not exchangeable, as the test needs them. Resample.")
     if measure.n < 2:
@@ -113,6 +128,7 @@ def _require(label: str, measure: Measure) -> None:
 
 
 def _within_pairs(x: Measure, y: Measure) -> Relabelling:
+    """Return the relabelling of the wild bootstrap, by which row i of x and row i of y change places."""
     if x.n != y.n:
         raise ValueError(f"wild=True pairs row i of x with row i of y; x has {x.n} rows and y {y.n}. Leave it out.")
     if x.groups is not None or y.groups is not None:

@@ -1,4 +1,4 @@
-"""Which relabellings a test draws from: of rows, of whole groups, or within groups."""
+"""Relabellings of the pooled sample: of rows, of whole groups, or within groups."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Relabelling:
 
     @classmethod
     def of(cls, x: Measure, y: Measure) -> Relabelling:
-        """Of rows, or by the groups that the samples have."""
+        """Return the relabelling of rows, or by the samples' groups where they have any."""
         observed = np.arange(x.n + y.n) < x.n
         codes = grouped(x, y)
         if codes is None:
@@ -41,13 +41,13 @@ class Relabelling:
 
     @classmethod
     def pairs(cls, n: int) -> Relabelling:
-        """Of n rows of x and n of y, row i of one with row i of the other: signs at random, the wild bootstrap."""
+        """Return the relabelling of the wild bootstrap: row i of n rows of x changes places with row i of n rows of y."""
         rows = np.arange(n)
         return cls(np.arange(2 * n), 1 + np.concatenate([rows, rows]), np.arange(2 * n) < n, "within pairs of rows")
 
     @classmethod
     def _by_group(cls, codes: NDArray[np.intp], observed: Labels) -> Relabelling:
-        """`codes` count from 0 without gaps."""
+        """Return the relabelling by groups; `codes` (N,) number them from 0 without gaps."""
         of_x, size = np.bincount(codes, observed), np.bincount(codes)
         mixed = ((of_x > 0) & (of_x < size))[codes]
         # a row of a mixed group is a unit of its own, whose stratum is the group; a pure group is a unit of stratum 0
@@ -58,11 +58,12 @@ class Relabelling:
         return cls(unit, stratum, observed[first], scheme)
 
     @property
-    def observed(self) -> Labels:
+    def observed(self) -> Labels:  # (N,)
+        """The label of every row as it came, True for x."""
         return self.label[self.unit]
 
     def count(self, limit: int) -> int:
-        """How many there are, the observed one included, or some number above `limit` where there are more."""
+        """Return how many relabellings there are with the observed one; some number above `limit` if there are more."""
         total = 1
         for members in self.strata():
             size, chosen, ways = len(members), int(self.label[members].sum()), 1
@@ -74,7 +75,7 @@ class Relabelling:
         return total
 
     def all(self, size: int) -> Iterator[Labels]:
-        """Each but the observed, in batches (b, N) of at most `size`."""
+        """Yield every relabelling but the observed one, in batches (b, N) of at most `size`."""
         strata = list(self.strata())
         choices = (combinations(members, int(self.label[members].sum())) for members in strata)
         others = (label for label in map(self._chosen, product(*choices)) if not np.array_equal(label, self.label))
@@ -82,7 +83,7 @@ class Relabelling:
             yield np.stack(batch)[:, self.unit]
 
     def drawn(self, count: int, size: int, seed: int) -> Iterator[Labels]:
-        """As many at random, in batches (b, N) of at most `size`: the same ones whatever the size."""
+        """Yield `count` random relabellings in batches (b, N) of at most `size`; the size does not change which."""
         generator = np.random.default_rng(seed)
         for start in range(0, count, size):
             rows = min(size, count - start)
@@ -92,19 +93,20 @@ class Relabelling:
                 yield generator.permuted(np.tile(self.label, (rows, 1)), axis=1)[:, self.unit]
 
     def strata(self) -> Iterator[NDArray[np.intp]]:
-        """The units of each."""
+        """Yield the units of each stratum."""
         order = np.argsort(self.stratum, kind="stable")
         yield from np.split(order, np.flatnonzero(np.diff(self.stratum[order])) + 1)
 
     def _chosen(self, parts: tuple[tuple[int, ...], ...]) -> Labels:
+        """Return the label that is True for these units, listed by stratum."""
         label = np.zeros(len(self.label), dtype=np.bool_)
         label[[member for part in parts for member in part]] = True
         return label
 
     def _shuffled(self, keys: NDArray[np.float64]) -> Labels:  # keys: (b, U) in [0, 1) -> (b, U)
-        """Within each stratum, its labels in the order of the keys."""
+        """Return labels shuffled within each stratum by sorting its units' random keys."""
         by_stratum = np.argsort(self.stratum, kind="stable")
         order = np.argsort(self.stratum + keys, axis=1)
-        made = np.empty(keys.shape, dtype=np.bool_)
-        np.put_along_axis(made, order, np.broadcast_to(self.label[by_stratum], keys.shape), 1)
-        return made
+        labels = np.empty(keys.shape, dtype=np.bool_)
+        np.put_along_axis(labels, order, np.broadcast_to(self.label[by_stratum], keys.shape), 1)
+        return labels

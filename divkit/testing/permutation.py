@@ -18,17 +18,11 @@ from divkit.support.warnings import caution
 from divkit.testing.labels import Labels, Relabelling
 from divkit.testing.result import TestResult
 
-__all__ = ["Chooser", "Draws", "Statistic", "permutation_test"]
-
-ENTRIES = 1 << 23  # of a batch of labels: in float64 they take 64 MB
-LOOP = 32  # relabellings between two reports of progress where each is solved by itself
-SPREAD = 1e-6  # of the spread of values: rounding is far below, values of relabellings that differ are far above
-TIE = 1e-9  # of the largest value, where relabelling changes nothing
-COARSE = 0.05  # a test that cannot give a p-value below this rejects next to never
+__all__ = ["Chooser", "Draws", "Fitted", "PermutationSettings", "Statistic", "Ties", "permutation_test"]
 
 
 class Statistic(Protocol):
-    """What a permutation test needs of a statistic; every `Divergence` is one."""
+    """A statistic as the permutation test uses it; every `Divergence` is one."""
 
     @property
     def name(self) -> str: ...
@@ -37,31 +31,93 @@ class Statistic(Protocol):
 
 
 class Fitted(Protocol):
-    """A statistic whose kernel has been found."""
+    """A statistic with the kernel that a `Chooser` chose."""
 
     @property
     def name(self) -> str: ...
     def null(self, pooled: Measure, labels: Tensor) -> Tensor: ...
     def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """Describe the kernel, for the observed label (N,) bool."""
+        """Describe the kernel; `label` (N,) bool is the observed one."""
 
 
 @runtime_checkable
 class Chooser(Protocol):
-    """A statistic with a kernel that depends on the pooled rows, and on them alone."""
+    """A statistic whose kernel depends on the pooled rows, and on them alone."""
 
     def fitted(self, pooled: Measure) -> Fitted:
-        """Find the kernel, once for all relabellings."""
+        """Choose the kernel, once for all relabellings."""
+
+
+@dataclass(frozen=True)
+class Ties:
+    """The rule by which two values of a statistic count as equal: they differ by less than a tolerance.
+
+    Attributes
+    ----------
+    of_range : float
+        Tolerance as a share of the range of the first batch's values. Rounding is far below it, and values of relabellings
+        that differ are far above.
+    of_largest : float
+        Tolerance as a share of the largest absolute value. It decides where no relabelling changes the statistic.
+    """
+
+    of_range: float = 1e-6
+    of_largest: float = 1e-9
+
+    def tolerance(self, values: Tensor) -> float:
+        """Return the tolerance that these values call for; values that are not finite do not count."""
+        finite = values[values.isfinite()]
+        if not len(finite):
+            return 0.0
+        return max(self.of_range * float(finite.max() - finite.min()), self.of_largest * float(finite.abs().max()))
+
+
+@dataclass(frozen=True)
+class PermutationSettings:
+    """Choices of the permutation test that no caller of `divkit.test` needs to make.
+
+    Attributes
+    ----------
+    labels : int
+        Labels in one batch of relabellings; 2²³ take 64 MB in float64.
+    solved : int
+        Relabellings in one batch where a problem is solved for each, so that progress is reported every few seconds.
+    ties : Ties
+    coarse : float
+        A test that can give no p-value below this warns: it rejects next to never.
+    """
+
+    labels: int = 1 << 23
+    solved: int = 32
+    ties: Ties = Ties()
+    coarse: float = 0.05
+
+    def batch(self, rows: int, solves: bool) -> int:
+        """Return how many relabellings of so many rows go in one batch; `solves` if each has a problem of its own."""
+        return max(1, min(self.labels // rows, self.solved if solves else self.labels))
 
 
 @dataclass(frozen=True)
 class Draws:
-    """How many relabellings, from which seed, ended by how many values as large as the observed one, reported to whom."""
+    """The relabellings that a test draws.
+
+    Attributes
+    ----------
+    permutations : int
+        Their number.
+    seed : int
+    enough : int or None
+        Drawing stops once so many relabelled values are as large as the observed one.
+    progress : callable or None
+        Called after each batch with the number of its relabellings.
+    settings : PermutationSettings
+    """
 
     permutations: int = 999
     seed: int = 0
     enough: int | None = None
     progress: Callable[[int], object] | None = None
+    settings: PermutationSettings = PermutationSettings()
 
     def __post_init__(self) -> None:
         whole("permutations", self.permutations)
@@ -71,37 +127,41 @@ class Draws:
 
 
 def permutation_test(name: str, statistic: Statistic, x: Measure, y: Measure, among: Relabelling, draws: Draws) -> TestResult:
-    """Relabel the pooled sample: at random, or in every way where there are no more ways than asked for."""
+    """Test P = Q by the share of relabellings whose value of `statistic` is at least as large as the observed one.
+
+    The relabellings are drawn at random, or are all there are where `draws` asks for as many.
+    """
     total = among.count(draws.permutations + 1)
     exhaustive = total <= draws.permutations + 1
     count = total - 1 if exhaustive else draws.permutations
     if not count:
         raise ValueError(f"the labels {among.scheme} cannot change places; no p-value can be had.")
-    alone = getattr(type(statistic), "null", None) is Divergence.null
-    size = max(1, min(ENTRIES // (x.n + y.n), LOOP if alone else ENTRIES))
+    solves = getattr(type(statistic), "null", None) is Divergence.null
+    size = draws.settings.batch(x.n + y.n, solves)
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False):
         pooled = _double(x.detach().cat(y.detach()))
         batches = among.all(size) if exhaustive else among.drawn(count, size, draws.seed)
-        tally = _Tally(None if exhaustive else draws.enough)
+        tally = _Tally(None if exhaustive else draws.enough, draws.settings.ties)
         fitted = statistic.fitted(pooled) if isinstance(statistic, Chooser) else None
         tally.run(fitted or statistic, pooled, among.observed, batches, draws.progress)
         kernel = fitted.chosen(pooled, _labels(among.observed, pooled)) if fitted else ""
-    found = TestResult(name, tally.statistic, tally.pvalue, x.n, y.n, tally.drawn, exhaustive)
-    return replace(found, notes=_notes(count, exhaustive), kernel=kernel, scheme=among.scheme, stopped=tally.stopped)
+    notes = _notes(count, exhaustive, draws.settings.coarse)
+    result = TestResult(name, tally.statistic, tally.pvalue, x.n, y.n, tally.drawn, exhaustive)
+    return replace(result, notes=notes, kernel=kernel, scheme=among.scheme, stopped=tally.stopped)
 
 
 class _Tally:
-    """How many relabelled values are as large as the observed one; with `enough`, no more are looked at than it takes."""
+    """A count of the relabelled values that are as large as the observed one; it stops at `enough` of them."""
 
-    def __init__(self, enough: int | None) -> None:
-        self.enough = enough
+    def __init__(self, enough: int | None, ties: Ties) -> None:
+        self.enough, self.ties = enough, ties
         self.statistic = self.tolerance = math.nan
         self.larger = self.drawn = 0
         self.stopped = False
 
     @property
     def pvalue(self) -> float:
-        """(1 + larger)/(1 + drawn), or larger/drawn at the draw that was the last one needed (Besag and Clifford, 1991)."""
+        """Return (1 + larger)/(1 + drawn), or larger/drawn where drawing stopped (Besag and Clifford, 1991)."""
         return self.larger / self.drawn if self.stopped else (1 + self.larger) / (1 + self.drawn)
 
     def run(
@@ -112,6 +172,7 @@ class _Tally:
         batches: Iterator[Labels],
         progress: Callable[[int], object] | None,
     ) -> None:
+        """Evaluate the statistic for the observed labels and every batch, until all are counted or enough are as large."""
         for batch in batches:
             values = statistic.null(pooled, _labels(np.concatenate([observed[None], batch]), pooled)).double()
             if bool(values.isnan().any()):
@@ -125,12 +186,10 @@ class _Tally:
             if self.stopped:
                 return
 
-    def _add(self, values: Tensor) -> None:
+    def _add(self, values: Tensor) -> None:  # (1 + b,)
+        """Count one batch's values, of which the first is the observed one."""
         if math.isnan(self.statistic):
-            self.statistic = float(values[0])
-            finite = values[values.isfinite()]
-            spread, largest = (float(finite.max() - finite.min()), float(finite.abs().max())) if len(finite) else (0.0, 0.0)
-            self.tolerance = max(SPREAD * spread, TIE * largest)
+            self.statistic, self.tolerance = float(values[0]), self.ties.tolerance(values)
         counts = (values[1:] >= self.statistic - self.tolerance).long().cumsum(0) + self.larger
         if self.enough is not None and int(counts[-1]) >= self.enough:
             last = int(torch.searchsorted(counts, self.enough))
@@ -144,15 +203,15 @@ def _labels(labels: Labels, pooled: Measure) -> Tensor:
 
 
 def _double(pooled: Measure) -> Measure:
-    """In float64: in less, rounding would break the ties that discrete data have."""
+    """Return the sample in float64: in less, rounding would break the ties that discrete data have."""
     return pooled.on(*(part.double() for part in pooled.parts))
 
 
-def _notes(count: int, exhaustive: bool) -> tuple[str, ...]:
-    floor = 1 / (1 + count)
-    said = f"no p-value below {floor:.3g} is possible with {1 + count} relabellings"
-    notes = (f"{said}, all that the samples admit",) if exhaustive else ()
-    if floor >= COARSE:
+def _notes(count: int, exhaustive: bool, coarse: float) -> tuple[str, ...]:
+    """Return what a reader must know of the smallest possible p-value, and warn where it is above `coarse`."""
+    smallest = 1 / (1 + count)
+    message = f"no p-value below {smallest:.3g} is possible with {1 + count} relabellings"
+    if smallest >= coarse:
         remedy = "more samples are needed" if exhaustive else "raise permutations"
-        caution(f"{said}; {remedy}.", UserWarning)
-    return notes
+        caution(f"{message}; {remedy}.", UserWarning)
+    return (f"{message}, all that the samples admit",) if exhaustive else ()

@@ -21,17 +21,17 @@ __all__ = ["Closer", "closer"]
 
 @dataclass(frozen=True)
 class Closer:
-    """What `closer` found.
+    """The result of `closer`: which of two samples A and B is closer to the data.
 
     Parameters
     ----------
     name : str
     a, b : Estimate
-        Of the data from each.
+        The divergences of the data from A and from B.
     difference : Estimate
         a − b: negative where A is closer. Its error accounts for the data that both share.
     pvalue : float
-        Two-sided, of D(data, A) = D(data, B).
+        The two-sided p-value of D(data, A) = D(data, B).
     """
 
     name: str
@@ -44,7 +44,7 @@ class Closer:
         return self.sentence()
 
     def verdict(self, level: float = 0.05) -> str:
-        """``"a"`` or ``"b"``, whichever is closer at that level, or ``"neither"``."""
+        """Return ``"a"`` or ``"b"``, whichever is closer at that level, or ``"neither"``."""
         between("level", level, 0, 1)
         if not self.pvalue <= level:
             return "neither"
@@ -54,9 +54,9 @@ class Closer:
         """Say it in words."""
         low, high = self.difference.ci()
         nearer = {"a": "A is closer to the data than B", "b": "B is closer to the data than A"}
-        said = nearer.get(self.verdict(level), "neither is shown to be closer to the data")
+        verdict = nearer.get(self.verdict(level), "neither is shown to be closer to the data")
         return (
-            f"{said} (level {level:g}): {self.name} {self.a.value:.4g} from A and {self.b.value:.4g} from B, difference "
+            f"{verdict} (level {level:g}): {self.name} {self.a.value:.4g} from A and {self.b.value:.4g} from B, difference "
             f"{self.difference.value:.4g} in [{low:.4g}, {high:.4g}], p = {self.pvalue:.4g}."
         )
 
@@ -99,23 +99,24 @@ def closer(
     >>> dk.closer("energy", data, a, b).verdict()
     'a'
     """
-    name, made = registry.named(divergence)
-    for label, given in (("data", data), ("a", a), ("b", b)):
-        if hasattr(given, "columns"):
+    name, spec = registry.named(divergence)
+    for label, sample in (("data", data), ("a", a), ("b", b)):
+        if hasattr(sample, "columns"):
             raise TypeError(f"{label} is a data frame; the three need one encoding: give arrays of numbers (.to_numpy()).")
     p, q = pair(data, a, groups_x=groups_data, groups_y=groups_a)
     p, r = pair(p, b, groups_y=groups_b)
-    found = [_estimate(made, name, p, other, q, r) for other in (q, r)]
-    difference = found[0] - found[1]
+    from_a, from_b = (_estimate(spec, name, p, other, q, r) for other in (q, r))
+    difference = from_a - from_b
     if not math.isfinite(difference.stderr):
         raise ValueError(f"the difference of these {name} has no standard error; a minimum of 2 rows in each is required.")
     z = abs(difference.value) / difference.stderr if difference.stderr > 0 else math.inf * (difference.value != 0)
-    return Closer(name, found[0], found[1], difference, float(2 * ndtr(-z)) if difference.value else 1.0)
+    return Closer(name, from_a, from_b, difference, float(2 * ndtr(-z)) if difference.value else 1.0)
 
 
-def _estimate(made: Divergence, name: str, data: Measure, other: Measure, a: Measure, b: Measure) -> Estimate:
+def _estimate(spec: Divergence, name: str, data: Measure, other: Measure, a: Measure, b: Measure) -> Estimate:
+    """Return the estimate between the data and `other`; an MMD's kernel is chosen from all three samples."""
     shared = None
-    if isinstance(made, MMD):  # one kernel for both
+    if isinstance(spec, MMD):
         with torch.no_grad():
-            shared = made.solve(data.detach(), a.detach().cat(b.detach()))
-    return made.estimate(data, other, solution=shared, name=name)
+            shared = spec.solve(data.detach(), a.detach().cat(b.detach()))
+    return spec.estimate(data, other, solution=shared, name=name)

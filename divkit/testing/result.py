@@ -1,4 +1,4 @@
-"""What a test returns."""
+"""The result of a test of P = Q."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["TestResult"]
 
 @dataclass(frozen=True)
 class TestResult:
-    """A p-value, and what it rests on.
+    """A test's p-value with the statistic and the relabellings that it rests on.
 
     Parameters
     ----------
@@ -18,12 +18,12 @@ class TestResult:
     statistic, pvalue : float
     n, m : int
     permutations : int
-        Relabellings beside the observed one.
+        The number of relabellings beside the observed one.
     exhaustive : bool
         Whether these are all there are.
     notes : tuple of str
     kernel : str
-        The kernel that the statistic used, or of several the one that sees most; empty where there is none.
+        The statistic's kernel, or of several the one with the largest value; empty where there is none.
     scheme : str
         What was relabelled.
     stopped : bool
@@ -48,7 +48,7 @@ class TestResult:
         return self.sentence()
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields and the sentence, ready for JSON."""
+        """Return the fields and the sentence, ready for JSON."""
         return {**asdict(self), "notes": list(self.notes), "sentence": self.sentence()}
 
     def sentence(self) -> str:

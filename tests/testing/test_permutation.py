@@ -16,7 +16,8 @@ from torch import Tensor
 import divkit as dk
 from divkit.core.estimate import Bias, Solution, Terms
 from divkit.data.measure import Measure
-from divkit.testing import permutation
+from divkit.testing.labels import Relabelling
+from divkit.testing.permutation import Draws, PermutationSettings, permutation_test
 
 
 def normal(n: int, d: int = 2, seed: int = 0, shift: float = 0.0) -> Tensor:
@@ -116,12 +117,12 @@ def test_default_loop_agrees_with_the_streamed_product() -> None:
     assert dk.test(Slow(), x, y, permutations=60).pvalue == dk.test("energy", x, y, permutations=60).pvalue
 
 
-@pytest.mark.parametrize("entries", [1, 30 * 7, 1 << 22])
-def test_chunks_change_nothing(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = normal(16), normal(14, seed=1, shift=0.3)
+@pytest.mark.parametrize("labels", [1, 30 * 7, 1 << 22])
+def test_batches_change_nothing(labels: int) -> None:
+    x, y = Measure(normal(16)), Measure(normal(14, seed=1, shift=0.3))
     whole = dk.test("energy", x, y, permutations=50)
-    monkeypatch.setattr(permutation, "ENTRIES", entries)
-    parts = dk.test("energy", x, y, permutations=50)
+    draws = Draws(50, settings=PermutationSettings(labels=labels))
+    parts = permutation_test("energy", dk.get("energy"), x, y, Relabelling.of(x, y), draws)
     assert parts.pvalue == whole.pvalue
     assert parts.statistic == pytest.approx(whole.statistic, rel=1e-12)
     assert dk.test("energy", x, y, permutations=50, seed=1) != whole
@@ -134,7 +135,7 @@ def test_memory_is_bounded() -> None:
         pass
 
     def stop(done: int) -> None:
-        assert done <= permutation.ENTRIES // 1200
+        assert done <= PermutationSettings().labels // 1200
         raise Enough
 
     with pytest.raises(Enough):
@@ -185,6 +186,9 @@ def test_default_device_and_dtype() -> None:
         ({"divergence": MeanGap(broken=True)}, r"MeanGap is NaN under 21 of 21 relabellings; no p-value can be had"),
         ({"divergence": "enrgy"}, "unknown divergence 'enrgy'; did you mean energy"),
         ({"divergence": "Adaptiv"}, "unknown test 'Adaptiv'; did you mean adaptive"),
+        ({"divergence": "adaptive:width=3"}, "test 'adaptive' has no option width; it has bandwidths, sharpness."),
+        ({"divergence": "c2st:blocks"}, "in 'c2st:blocks' the option 'blocks' has no value"),
+        ({"divergence": "c2st:blocks=1"}, "blocks must be a whole number of at least 2; got 1"),
         ({"divergence": 3}, r"named by a string or is a Divergence; got int"),
     ],
 )
@@ -197,9 +201,9 @@ def test_refusals(arguments: dict[str, Any], message: str) -> None:
 def test_sentence() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = dk.test("energy", normal(30), normal(20, seed=1), permutations=99)
-    said = found.sentence()
-    assert str(found) == said
-    assert said.startswith("energy = ")
-    assert "between 30 and 20 samples" in said
-    assert "100 relabellings" in said
+        result = dk.test("energy", normal(30), normal(20, seed=1), permutations=99)
+    sentence = result.sentence()
+    assert str(result) == sentence
+    assert sentence.startswith("energy = ")
+    assert "between 30 and 20 samples" in sentence
+    assert "100 relabellings" in sentence

@@ -23,7 +23,7 @@ from divkit.data.measure import Measure
 from divkit.kernel import mmd
 from divkit.testing import Adaptive, ClassifierTest
 from divkit.testing.labels import Relabelling
-from divkit.testing.permutation import Draws, permutation_test
+from divkit.testing.permutation import Draws, PermutationSettings, permutation_test
 
 SEEDS = 200
 
@@ -123,11 +123,23 @@ def test_stopping_is_valid_and_early() -> None:
     assert "to find 5 whose value is at least as large" in stopped.sentence()
 
 
-def test_stopping_counts_draws_not_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = normal(15), normal(15, seed=1)
+def test_stopping_counts_draws_not_batches() -> None:
+    x, y = Measure(normal(15)), Measure(normal(15, seed=1))
     whole = dk.test("energy", x, y, permutations=200, enough=3)
-    monkeypatch.setattr("divkit.testing.permutation.ENTRIES", 30 * 4)
-    assert dk.test("energy", x, y, permutations=200, enough=3).pvalue == whole.pvalue
+    draws = Draws(200, enough=3, settings=PermutationSettings(labels=30 * 4))
+    assert permutation_test("energy", dk.get("energy"), x, y, Relabelling.of(x, y), draws).pvalue == whole.pvalue
+
+
+def test_options_follow_a_colon() -> None:
+    x, y = normal(30), normal(30, seed=1, shift=0.5)
+    for written, statistic in (
+        ("adaptive:bandwidths=5,sharpness=10", Adaptive(5, 10.0)),
+        ("c2st:blocks=3", ClassifierTest(blocks=3)),
+        ("c2st:folds=3", ClassifierTest(blocks=3)),
+    ):
+        result = dk.test(written, x, y, permutations=39)
+        assert result.name == written
+        assert result.pvalue == dk.test(statistic, x, y, permutations=39).pvalue
 
 
 def test_adaptive_is_its_formula() -> None:
