@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from inspect import Signature, signature
 
 from divkit.core.registry import register
 from divkit.critic import Ascent, Dual, Variational
+from divkit.fdiv import table
 from divkit.fdiv.adversarial import Adversarial, NonSaturating
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.classifier import Classifier
@@ -16,51 +16,16 @@ from divkit.fdiv.gamma import GammaBound
 from divkit.fdiv.information import mutual_information
 from divkit.fdiv.neighbours import NearestNeighbourKL, NearestNeighbourRenyi
 from divkit.fdiv.ratio import DensityRatio, FittedRatio, Given, density_ratio
-from divkit.fdiv.records import FDivergence
-from divkit.fdiv.table import (
-    FGAN_JS,
-    GAN,
-    JEFFREYS,
-    JS,
-    KL,
-    LE_CAM,
-    LIN_K,
-    NEYMAN,
-    PEARSON,
-    REVERSE_KL,
-    SQUARED_HELLINGER,
-    TABLE,
-    TV,
-    alpha,
-    from_generator,
-    perspective,
-    relative_pearson,
-    skew_kl,
-    weighted_js,
-)
+from divkit.fdiv.table import *  # noqa: F403
 from divkit.fdiv.tightened import Tightened
 
 __all__ = [
-    "FGAN_JS",
-    "GAN",
-    "JEFFREYS",
-    "JS",
-    "KL",
-    "LE_CAM",
-    "LIN_K",
-    "NEYMAN",
-    "PEARSON",
-    "REVERSE_KL",
-    "SQUARED_HELLINGER",
-    "TABLE",
-    "TV",
     "Adversarial",
     "Bound",
     "Classifier",
     "ConjugateRenyi",
     "DensityRatio",
     "DonskerVaradhan",
-    "FDivergence",
     "FittedRatio",
     "GammaBound",
     "Given",
@@ -70,50 +35,51 @@ __all__ = [
     "NonSaturating",
     "Renyi",
     "Tightened",
-    "alpha",
     "density_ratio",
-    "from_generator",
     "mutual_information",
-    "perspective",
-    "relative_pearson",
-    "skew_kl",
-    "weighted_js",
 ]
+__all__ += table.__all__
 
 
-def _variational(make: Callable[..., Dual], like: Callable[..., object] | None = None) -> Callable[..., Variational]:
-    """A factory of estimators by the dual that is made; its fields, and those that are said, are those of `like`."""
-
-    def factory(seed: int = 0, folds: int = 5, steps: int = 4000, **parameter: float) -> Variational:
-        return Variational(make(**parameter), ascent=Ascent(seed=seed, folds=folds, steps=steps))
-
-    *own, _ = signature(factory).parameters.values()
-    own = [*(signature(like).parameters.values() if like else ()), *own]
-    factory.__signature__ = Signature([p.replace(kind=p.KEYWORD_ONLY) for p in own])  # type: ignore[attr-defined]
-    return factory
+def _trained(dual: Dual, seed: int, folds: int, steps: int) -> Variational:
+    return Variational(dual, ascent=Ascent(seed=seed, folds=folds, steps=steps))
 
 
-def _bound(maker: Callable[..., FDivergence]) -> Callable[..., Dual]:
-    return lambda **parameter: Bound(maker(**parameter))
+def _fixed(dual: Dual) -> Callable[..., Variational]:
+    """Return the factory of a name whose dual has no parameter."""
+    return lambda seed=0, folds=5, steps=4000: _trained(dual, seed, folds, steps)
 
 
-def _renyi(order: float) -> Renyi:
-    return Renyi(order)
+def _alpha(order: float, seed: int = 0, folds: int = 5, steps: int = 4000) -> Variational:
+    return _trained(Bound(table.alpha(order)), seed, folds, steps)
 
 
-for _name, _record in TABLE.items():
-    register(_name, _variational(partial(Bound, _record)))
-for _name, _maker in {
-    "alpha": alpha,
-    "weighted-js": weighted_js,
-    "skew-kl": skew_kl,
-    "relative-pearson": relative_pearson,
-}.items():
-    register(_name, _variational(_bound(_maker), _maker))
-register("kl-dv", _variational(DonskerVaradhan))
-register("renyi", _variational(_renyi, _renyi))
-register("pearson-hcr", _variational(HammersleyChapmanRobbins))
+def _weighted_js(weight: float, seed: int = 0, folds: int = 5, steps: int = 4000) -> Variational:
+    return _trained(Bound(table.weighted_js(weight)), seed, folds, steps)
+
+
+def _skew_kl(weight: float = 0.5, seed: int = 0, folds: int = 5, steps: int = 4000) -> Variational:
+    return _trained(Bound(table.skew_kl(weight)), seed, folds, steps)
+
+
+def _relative_pearson(weight: float = 0.5, seed: int = 0, folds: int = 5, steps: int = 4000) -> Variational:
+    return _trained(Bound(table.relative_pearson(weight)), seed, folds, steps)
+
+
+def _renyi(order: float, seed: int = 0, folds: int = 5, steps: int = 4000) -> Variational:
+    return _trained(Renyi(order), seed, folds, steps)
+
+
+for _name, _record in table.TABLE.items():
+    register(_name, _fixed(Bound(_record)))
+register("alpha", _alpha)
+register("weighted-js", _weighted_js)
+register("skew-kl", _skew_kl)
+register("relative-pearson", _relative_pearson)
+register("kl-dv", _fixed(DonskerVaradhan()))
+register("renyi", _renyi)
+register("pearson-hcr", _fixed(HammersleyChapmanRobbins()))
 register("kl-knn", NearestNeighbourKL)
 register("renyi-knn", NearestNeighbourRenyi)
-for _name, _record in TABLE.items():
+for _name, _record in table.TABLE.items():
     register(f"{_name}-classifier", partial(Classifier, _record))

@@ -26,12 +26,13 @@ class Interval:
     upper_closed: bool = False
 
     def contains(self, t: Tensor) -> Tensor:
-        """Which of the numbers lie inside, elementwise."""
+        """Return elementwise whether the numbers lie inside."""
         above = t >= self.lower if self.lower_closed else t > self.lower
         below = t <= self.upper if self.upper_closed else t < self.upper
         return above & below
 
     def __str__(self) -> str:
+        """Return the interval as mathematicians write it, such as ``(-∞, 1]``."""
         left, right = "[" if self.lower_closed else "(", "]" if self.upper_closed else ")"
         return f"{left}{_number(self.lower)}, {_number(self.upper)}{right}"
 

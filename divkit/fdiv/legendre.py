@@ -1,4 +1,7 @@
-"""Records made from others: P and Q swapped, a user's own generator, and the numerical Legendre transform both need."""
+"""Records made by computation: P and Q swapped, or a user's own generator f; both need f* by a numerical Legendre transform.
+
+The transform is f*(t) = sup_u {ut − f(u)}. Its maximiser u = eᵛ solves f'(u) = t, that is a(v) = t.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +12,31 @@ import torch
 from torch import Tensor
 
 from divkit.fdiv.interval import Interval
-from divkit.fdiv.records import FDivergence, Formulas, Function, Pair
+from divkit.fdiv.records import FARTHEST_LOGIT, BoundPair, FDivergence, Formulas, Function
 
 __all__ = ["from_generator", "legendre", "perspective"]
 
 
-def legendre(pair: Pair, reach: float = math.inf) -> Function:
-    """f* of a canonical pair, numerically: f*(t) = b(v) + eᵛ (t − a(v)) at the root v of a(v) = t, bisected in float64.
+def legendre(pair: BoundPair, reach: float = math.inf) -> Function:
+    """Return f* of a canonical pair, computed as f*(t) = b(v) + eᵛ (t − a(v)) at the root v of a(v) = t, bisected in float64.
 
     Where a jumps over t the expression is still sup_u {ut − f(u)}, as the supremum lies at the jump. Its derivative by
     autograd is the maximiser u = eᵛ (envelope theorem); second derivatives are 0.
 
     Parameters
     ----------
-    pair : Pair
+    pair : BoundPair
         a(v) = f'(eᵛ), increasing, and b(v) = eᵛ f'(eᵛ) − f(eᵛ).
     reach : float
-        |v| is sought up to this, at most 300.
+        The root is sought in |v| ≤ reach, and at most 300.
 
     Examples
     --------
     >>> from divkit.fdiv.table import KL
-    >>> float(legendre(Pair(KL.a, KL.b))(torch.tensor(1.0)))
+    >>> float(legendre(BoundPair(KL.a, KL.b))(torch.tensor(1.0)))
     1.0
     """
-    end = min(reach, _FAR)
+    end = min(reach, FARTHEST_LOGIT)
 
     def conjugate(t: Tensor) -> Tensor:
         wide = t.double()
@@ -51,7 +54,7 @@ def legendre(pair: Pair, reach: float = math.inf) -> Function:
 
 @lru_cache(maxsize=256)
 def perspective(record: FDivergence) -> FDivergence:
-    """The same divergence with P and Q swapped, D°(P‖Q) = D(Q‖P): f°(u) = u f(1/u), a°(v) = −b(−v), b°(v) = −a(−v).
+    """Return the record with P and Q swapped, D°(P‖Q) = D(Q‖P): f°(u) = u f(1/u), a°(v) = −b(−v), b°(v) = −a(−v).
 
     The conjugate is computed by `legendre`; the activation is the canonical a°.
 
@@ -61,7 +64,7 @@ def perspective(record: FDivergence) -> FDivergence:
     >>> perspective(KL).f(torch.tensor([1.0, 2.0])).tolist()  # −log u
     [0.0, -0.6931471824645996]
     """
-    pair, smooth = _swapped(Pair(record.a, record.b)), _swapped(record.smooth)
+    pair, smooth = _swapped(BoundPair(record.a, record.b)), _swapped(record.smooth)
     end = torch.tensor(math.inf, dtype=torch.float64)
     upper = float(pair.a(end))
     domain = Interval(upper=upper, upper_closed=math.isfinite(upper) and bool(pair.b(end).isfinite()))
@@ -95,14 +98,15 @@ def perspective(record: FDivergence) -> FDivergence:
     )
 
 
-def _swapped(pair: Pair) -> Pair:
-    return Pair(lambda v: -pair.b(-v), lambda v: -pair.a(-v))
+def _swapped(pair: BoundPair) -> BoundPair:
+    """Return the pair for P and Q swapped, whose logit is −v."""
+    return BoundPair(lambda v: -pair.b(-v), lambda v: -pair.a(-v))
 
 
 def from_generator(f: Function, name: str) -> FDivergence:
-    """A record of a user's own generator f(u): slopes by autograd, conjugate by `legendre`; all computed in float64.
+    """Return a record of a user's own generator f(u): slopes by autograd, conjugate by `legendre`; all computed in float64.
 
-    f(eᵛ) is asked for up to |v| = 300; beyond the record's `reach` rounding in u f'(u) − f(u) would show, so logits are
+    f(eᵛ) is evaluated up to |v| = 300; beyond the record's `reach` rounding in u f'(u) − f(u) would show, so logits are
     clipped there. Suprema are measured at that distance.
 
     Parameters
@@ -110,7 +114,7 @@ def from_generator(f: Function, name: str) -> FDivergence:
     f : Function
         Elementwise, convex, f(1) = 0, of differentiable torch operations.
     name : str
-        What estimates will call it.
+        The name of estimates.
 
     Raises
     ------
@@ -124,10 +128,10 @@ def from_generator(f: Function, name: str) -> FDivergence:
     [1.0, 2.7183]
     """
     _check(f)
-    pair = Pair(lambda v: _slope(f, v.double().exp()).to(v.dtype), lambda v: _intercept(f, v.double().exp()).to(v.dtype))
-    far = torch.tensor([_FAR / 2, _FAR], dtype=torch.float64)
-    domain = Interval(upper=_settled(pair.a(far)))
-    reach = _reach(f, pair)
+    pair = BoundPair(lambda v: _slope(f, v.double().exp()).to(v.dtype), lambda v: _intercept(f, v.double().exp()).to(v.dtype))
+    far = torch.tensor([FARTHEST_LOGIT / 2, FARTHEST_LOGIT], dtype=torch.float64)
+    domain = Interval(upper=_limit(pair.a(far)))
+    reach = _accurate_to(f, pair)
     return FDivergence(
         name=name,
         f=lambda u: f(u.double()).to(u.dtype),
@@ -136,17 +140,15 @@ def from_generator(f: Function, name: str) -> FDivergence:
         finite_conjugate=legendre(pair, reach),
         domain=domain,
         activation=pair.a,
-        supremum=domain.upper + _settled(f(torch.exp(-far))),
+        supremum=domain.upper + _limit(f(torch.exp(-far))),
         reach=reach,
         formulas=Formulas("∫ q f(p/q)", "f(u)", "f'(u)", "sup_u {ut − f(u)}", str(domain), "f'(eᵛ)"),
         source="user's generator",
     )
 
 
-_FAR = 300.0  # e^300 can still be squared in float64
-
-
 def _slope(f: Function, u: Tensor) -> Tensor:
+    """Return f'(u) by autograd, differentiable where u is."""
     with torch.enable_grad():
         point = u if u.requires_grad else u.detach().requires_grad_()
         (slope,) = torch.autograd.grad(f(point).sum(), point, create_graph=u.requires_grad)
@@ -154,18 +156,19 @@ def _slope(f: Function, u: Tensor) -> Tensor:
 
 
 def _intercept(f: Function, u: Tensor) -> Tensor:
+    """Return u f'(u) − f(u), which is b(log u)."""
     return u * _slope(f, u) - f(u)
 
 
-def _settled(values: Tensor) -> float:
-    """The limit of which two values at great distances are given: inf unless they agree."""
+def _limit(values: Tensor) -> float:
+    """Return the limit of a function from its values at half and at all of a great distance: inf unless they agree."""
     half, full = values.tolist()
     return float(full) if math.isfinite(full) and abs(full - half) <= 1e-6 * max(abs(full), 1) else math.inf
 
 
-def _reach(f: Function, pair: Pair) -> float:
-    """The largest |v| up to which rounding in b = u f'(u) − f(u) stays below a relative 1e-8."""
-    v = torch.arange(0.0, _FAR + 0.5, 0.5, dtype=torch.float64)
+def _accurate_to(f: Function, pair: BoundPair) -> float:
+    """Return the largest |v| up to which rounding in b = u f'(u) − f(u) stays below a relative 1e-8."""
+    v = torch.arange(0.0, FARTHEST_LOGIT + 0.5, 0.5, dtype=torch.float64)
     sound = torch.ones_like(v, dtype=torch.bool)
     for signed in (v, -v):
         a, b, value = pair.a(signed), pair.b(signed), f(signed.exp())
@@ -175,22 +178,23 @@ def _reach(f: Function, pair: Pair) -> float:
 
 
 def _check(f: Function) -> None:
+    """Refuse an f that is no generator, judged at 401 points u between e⁻¹⁰ and e¹⁰."""
     u = torch.linspace(-10, 10, 401, dtype=torch.float64).exp().requires_grad_()
     values = f(u)
     if not isinstance(values, Tensor) or values.shape != u.shape:
-        raise ValueError("f must map a tensor to a tensor of the same shape, elementwise")
+        raise ValueError("f must map a tensor to a tensor of the same shape, elementwise.")
     if not values.requires_grad:
-        raise ValueError("f must be made of differentiable torch operations: its value carries no gradient")
+        raise ValueError("f must be made of differentiable torch operations: its value carries no gradient.")
     u, values = u.detach(), values.detach()
     slopes = _slope(f, u)
     if not (slopes.isfinite() & values.isfinite()).all():
         worst = float(u[~(slopes.isfinite() & values.isfinite())][0])
-        raise ValueError(f"f and its derivative must be finite for u in [e^-10, e^10]: they are not at u = {worst:.4g}")
+        raise ValueError(f"f and its derivative must be finite for u in [e^-10, e^10]: they are not at u = {worst:.4g}.")
     at_one = float(f(torch.ones((), dtype=torch.float64)))
     if not abs(at_one) <= 1e-9:
-        raise ValueError(f"f(1) must be 0, got {at_one:.6g}: subtract it, or a multiple of u − 1, from f")
+        raise ValueError(f"f(1) must be 0, got {at_one:.6g}: subtract it, or a multiple of u − 1, from f.")
     secants = values.diff() / u.diff()
     slack = 1e-6 * (1 + secants.abs())
     broken = (secants < slopes[:-1] - slack) | (secants > slopes[1:] + slack)
     if broken.any():
-        raise ValueError(f"f must be convex: it is not near u = {float(u[:-1][broken][0]):.4g}")
+        raise ValueError(f"f must be convex: it is not near u = {float(u[:-1][broken][0]):.4g}.")

@@ -1,4 +1,11 @@
-"""What an f-divergence is to divkit: one record of data, from which every estimator takes the parts it needs."""
+"""f-divergences as records of data, from which every estimator takes the parts that it needs.
+
+D(P‖Q) = ∫ q f(p/q) for a convex f. With u = p/q the density ratio, v = log u the logit, and f* the convex conjugate of f,
+
+    D ≥ E_P T − E_Q f*(T) for every function T, with equality at T = f'(u).
+
+Written in the logit it is D ≥ E_P a(v) − E_Q b(v) with the canonical pair a(v) = f'(eᵛ), b(v) = f*(a(v)) = eᵛ f'(eᵛ) − f(eᵛ).
+"""
 
 from __future__ import annotations
 
@@ -6,32 +13,40 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from divkit.fdiv.interval import Interval
 
-__all__ = ["FDivergence", "Formulas", "Function", "Pair"]
+if TYPE_CHECKING:
+    from divkit.critic import Variational
+
+__all__ = ["FARTHEST_LOGIT", "BoundPair", "FDivergence", "Formulas", "Function", "Pair"]
 
 Function: TypeAlias = Callable[[Tensor], Tensor]  # elementwise: any shape in, the same shape out
 
+FARTHEST_LOGIT = 300.0  # the largest |v| at which a record is probed: e^300 can still be squared in float64
 
-class Pair(NamedTuple):
+
+class BoundPair(NamedTuple):
     """The two functions of a variational bound E_P a(v) − E_Q b(v) in a critic's logit v ≈ log p/q."""
 
     a: Function
     b: Function
 
 
+Pair = BoundPair  # its older name
+
+
 @dataclass(frozen=True)
 class Formulas:
-    """A record's formulas as plain text, for `divkit list --formulas` and the documentation."""
+    """The formulas of a record as plain text, for `divkit list --formulas` and the documentation."""
 
     integral: str
     generator: str
-    maximiser: str  # T* = f'(u)
+    maximiser: str  # T = f'(u)
     conjugate: str
     domain: str
     activation: str
@@ -39,7 +54,7 @@ class Formulas:
 
 @dataclass(frozen=True)
 class FDivergence:
-    """One f-divergence D(P‖Q) = ∫ q f(p/q), f convex, with all that its variational bound E_P T − E_Q f*(T) needs; nats.
+    """An f-divergence D(P‖Q) = ∫ q f(p/q), f convex, with all that its variational bound E_P T − E_Q f*(T) needs; nats.
 
     A critic's logit v ≈ log p/q enters by the canonical pair a(v) = f'(eᵛ), b(v) = f*(f'(eᵛ)) = eᵛ f'(eᵛ) − f(eᵛ):
     E_P a(v) − E_Q b(v) ≤ D for every v, with equality at v = log p/q whichever f. Both functions increase. All functions act
@@ -49,7 +64,7 @@ class FDivergence:
     Attributes
     ----------
     name : str
-        As in the registry, with its parameter.
+        The name in the registry, with its parameter.
     f : Function
         The generator f(u) at u = p/q ≥ 0.
     a, b : Function
@@ -57,12 +72,12 @@ class FDivergence:
     finite_conjugate : Function
         f*(t) for t inside `domain`; call `conjugate`, which is +inf outside.
     domain : Interval
-        Where f* is finite.
+        The slopes t where f* is finite.
     activation : Function
         g_f, increasing from ℝ into `domain`: T = g_f(v) is the f-GAN paper's parametrisation of the bound.
     supremum : float
         The value at mutually singular P and Q, f(0) + f'(∞); nothing is larger.
-    surrogate : Pair or None
+    surrogate : BoundPair or None
         What a model descends where a and b have no gradient, as in `tv`; see `smooth`.
     reach : float
         Beyond |v| = reach a and b are not computed accurately in any dtype: finite for a user's own generator only.
@@ -88,11 +103,11 @@ class FDivergence:
     supremum: float
     formulas: Formulas = field(repr=False)
     source: str = field(repr=False)
-    surrogate: Pair | None = field(default=None, repr=False)
+    surrogate: BoundPair | None = field(default=None, repr=False)
     reach: float = math.inf
 
     def derivative(self, u: Tensor) -> Tensor:
-        """f'(u) = a(log u), u ≥ 0: the maximiser T* of the bound at u = p/q.
+        """Return f'(u) = a(log u), u ≥ 0, the maximiser T of the bound at u = p/q.
 
         >>> from divkit.fdiv.table import PEARSON
         >>> PEARSON.derivative(torch.tensor([0.0, 1.0])).tolist()
@@ -101,7 +116,7 @@ class FDivergence:
         return self.a(torch.log(u))
 
     def conjugate(self, t: Tensor) -> Tensor:
-        """f*(t) = sup_u {ut − f(u)} over u ≥ 0, +inf outside the domain (where its gradient is 0).
+        """Return f*(t) = sup_u {ut − f(u)} over u ≥ 0, +inf outside the domain (where its gradient is 0).
 
         >>> from divkit.fdiv.table import GAN
         >>> GAN.conjugate(torch.tensor([-1.0, 1.0])).tolist()
@@ -113,26 +128,26 @@ class FDivergence:
 
     @cached_property
     def slope_at_one(self) -> float:
-        """f'(1) = a(0): the mean of T* under P and under Q when P = Q."""
+        """The slope f'(1) = a(0): the mean of the best T under P and under Q when P = Q."""
         return float(self.a(torch.zeros((), dtype=torch.float64)))
 
     @cached_property
     def minimum(self) -> float:
-        """f(1) = a(0) − b(0), the value at P = Q: 0 but for `gan`, where it is −log 4."""
+        """The value f(1) = a(0) − b(0) at P = Q: 0 but for `gan`, where it is −log 4."""
         return self.slope_at_one - float(self.b(torch.zeros((), dtype=torch.float64)))
 
     @property
-    def smooth(self) -> Pair:
+    def smooth(self) -> BoundPair:
         """The pair that a model descends: (a, b) unless the record has a surrogate.
 
         >>> from divkit.fdiv.table import TV
         >>> round(float(TV.smooth.a(torch.tensor(2.0))), 4)  # TV.a is ½ sgn v
         0.482
         """
-        return self.surrogate or Pair(self.a, self.b)
+        return self.surrogate or BoundPair(self.a, self.b)
 
     def limit(self, dtype: torch.dtype) -> float:
-        """The largest |v| at which a and b, their slopes and sums of a thousand of them are representable; inf if all are.
+        """Return the largest |v| at which a, b, their slopes and sums of a thousand are representable; inf if all are.
 
         Clip logits there and count them: any logit gives a valid bound.
 
@@ -143,7 +158,7 @@ class FDivergence:
         return _limit(self, dtype)
 
     def span(self, clip: float = math.inf) -> tuple[float, float]:
-        """Lengths of the ranges of a and b on |v| ≤ clip, as finite-sample bounds on their means need them.
+        """Return the lengths of the ranges of a and b on |v| ≤ clip, as finite-sample bounds on their means need them.
 
         >>> from divkit.fdiv.table import LE_CAM
         >>> LE_CAM.span()
@@ -169,26 +184,33 @@ class FDivergence:
         >>> [name for name, record in TABLE.items() if not record.tame]
         ['kl', 'reverse-kl', 'pearson', 'neyman', 'jeffreys']
         """
-        end = min(_LONG, self.reach)
+        end = min(FARTHEST_LOGIT, self.reach)
         v = torch.tensor([-end, end], dtype=torch.float64)
         worst = torch.cat([self.a(v).square() * torch.exp(v.clamp(max=0)), self.b(v).square() * torch.exp(-v.clamp(min=0))])
-        return float(worst.max()) < _LARGE
+        return float(worst.max()) < 1e6  # at v = 300 exponentials that outgrow eᵛ are far larger; |v|² is not
 
+    def divergence(self) -> Variational:
+        """Return the estimator of this divergence by a trained logit, as ``dk.get(name)`` does for a record of the table.
 
-_LONG, _LARGE = 300.0, 1e6  # exponentials that outgrow e^v exceed the one at the other by far; |v|² does not
-_FAR = 1e4  # no dtype holds e^10000: a pair representable there grows slower than any exponential
-_ROOM = 2.0**10  # for slopes and sums
+        >>> from divkit.fdiv.table import KL
+        >>> KL.divergence().name
+        'kl'
+        """
+        from divkit.critic import Variational
+        from divkit.fdiv.bounds import Bound
+
+        return Variational(Bound(self))
 
 
 @lru_cache(maxsize=256)
 def _limit(record: FDivergence, dtype: torch.dtype) -> float:
-    largest = torch.finfo(dtype).max / _ROOM
+    largest = torch.finfo(dtype).max / 2.0**10  # leaves room for slopes, and for sums of a thousand
 
     def representable(v: float) -> bool:
         ends = torch.tensor([-v, v], dtype=torch.float64)
         return bool((torch.cat([record.a(ends), record.b(ends)]).abs() <= largest).all())
 
-    low, high = 0.0, _FAR
+    low, high = 0.0, 1e4  # no dtype holds e^10000: a pair representable there grows slower than any exponential
     if representable(high):
         return record.reach
     while high - low > 1e-3:

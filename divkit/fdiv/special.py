@@ -1,4 +1,4 @@
-"""Functions the f-divergence table needs and torch lacks: accurate near 0, finite far out, differentiable everywhere."""
+"""Functions that the f-divergence table needs and torch lacks: accurate near 0, finite far out, differentiable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["log_mixture", "log_wright_omega", "mixture", "softplus", "tree"]
 
 
 def softplus(v: Tensor) -> Tensor:
-    """log(1 + eᵛ) without torch's cut at v = 20, which costs float64 seven digits.
+    """Return log(1 + eᵛ) without torch's cut at v = 20, which costs float64 seven digits.
 
     >>> round(float(softplus(torch.tensor(0.0))), 6)  # log 2
     0.693147
@@ -21,7 +21,7 @@ def softplus(v: Tensor) -> Tensor:
 
 
 def log_mixture(weight: float, v: Tensor) -> Tensor:
-    """log(1 − w + w eᵛ) for 0 < w < 1, to full relative accuracy at its zero v = 0 too.
+    """Return log(1 − w + w eᵛ) for 0 < w < 1, to full relative accuracy at its zero v = 0 too.
 
     >>> float(log_mixture(0.5, torch.tensor(1e-10, dtype=torch.float64))) / 5e-11 - 1 < 1e-9
     True
@@ -33,7 +33,7 @@ def log_mixture(weight: float, v: Tensor) -> Tensor:
 
 
 def mixture(weight: float, v: Tensor) -> Tensor:
-    """w σ(v) + (1 − w) σ(−v): the density w p + (1 − w) q over p + q, of the logit v = log p/q.
+    """Return w σ(v) + (1 − w) σ(−v), the density w p + (1 − w) q over p + q, of the logit v = log p/q.
 
     >>> float(mixture(0.25, torch.tensor(0.0)))
     0.5
@@ -42,7 +42,7 @@ def mixture(weight: float, v: Tensor) -> Tensor:
 
 
 def log_wright_omega(z: Tensor) -> Tensor:
-    """log ω(z), the root y of y + eʸ = z; ω(z) = W₀(eᶻ) is Wright's, which over- and underflows where this does not.
+    """Return log ω(z), the root y of y + eʸ = z; ω(z) = W₀(eᶻ) is Wright's, which over- and underflows where this does not.
 
     Two steps of the Fritsch–Shafer–Crowley iteration, written for the logarithm. Source: Lawrence, Corless, Jeffrey (2012).
 
@@ -58,7 +58,7 @@ def log_wright_omega(z: Tensor) -> Tensor:
 
 
 def tree(z: Tensor) -> Tensor:
-    """−W₀(−eᶻ) for z ≤ −1, the root s ∈ (0, 1] of log s − s = z, with the series of W₀ at its branch point z = −1.
+    """Return −W₀(−eᶻ) for z ≤ −1, the root s ∈ (0, 1] of log s − s = z, with the series of W₀ at its branch point z = −1.
 
     Source: Corless et al. (1996), eq. 4.22.
 
@@ -67,19 +67,17 @@ def tree(z: Tensor) -> Tensor:
     """
     p = torch.sqrt(-2 * torch.expm1((z + 1).clamp(max=0)))
     series = 1 - p * (1 - p * (1 / 3 - p * (11 / 72 - p * (43 / 540 - p * 769 / 17280))))
-    far = z.clamp(max=_BRANCH)  # keeps the iteration, which divides 0 by 0 at the branch point, away from it
+    branch = -1 - 5e-5  # there p = .01, and the series is good to p⁶/40 < 1e-13
+    far = z.clamp(max=branch)  # keeps the iteration, which divides 0 by 0 at the branch point, away from it
     y = far.exp()
     s = torch.where(far > -1.5, series.clamp(max=0.99), y * (1 + y * (1 + 1.5 * y)))
     for _ in range(2):
         s = s * (1 + _correction(far - torch.log(s) + s, 1 - s))
-    return torch.where(z > _BRANCH, series, s)
-
-
-_BRANCH = -1 - 5e-5  # there p = .01, and the series is good to p⁶/40 < 1e-13
+    return torch.where(z > branch, series, s)
 
 
 def _correction(residual: Tensor, slope: Tensor) -> Tensor:
-    """ε of the iteration w ← w (1 + ε): fourth order in the residual z − log w − w; slope = 1 + w."""
+    """Return ε of the iteration w ← w (1 + ε), of fourth order in the residual z − log w − w; slope = 1 + w."""
     q = 2 * (slope + 2 / 3 * residual)
     ratio = residual / slope
     return ratio * (q - ratio) / (q - 2 * ratio)

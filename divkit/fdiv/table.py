@@ -17,7 +17,7 @@ import torch
 from divkit.fdiv.interval import Interval
 from divkit.fdiv.legendre import from_generator, perspective
 from divkit.fdiv.power import KL, NEYMAN, PEARSON, REVERSE_KL, SQUARED_HELLINGER, alpha
-from divkit.fdiv.records import FDivergence, Formulas, Pair
+from divkit.fdiv.records import BoundPair, FDivergence, Formulas
 from divkit.fdiv.special import log_mixture, log_wright_omega, softplus
 from divkit.fdiv.weighted import relative_pearson, skew_kl, weighted_js
 
@@ -128,7 +128,7 @@ TV = FDivergence(
     supremum=1.0,
     formulas=Formulas("½ ∫ |p−q|", "½ |u−1|", "½ sgn(u−1)", "max(t, −½)", "t ≤ ½", "½ tanh v"),
     source="Csiszár (1967)",
-    surrogate=Pair(lambda v: torch.tanh(v) / 2, lambda v: torch.tanh(v) / 2),
+    surrogate=BoundPair(lambda v: torch.tanh(v) / 2, lambda v: torch.tanh(v) / 2),
 )
 
 

@@ -1,24 +1,44 @@
-"""How heavy the tails of a bound's terms are: whether their variance, or the divergence itself, can be had from samples."""
+"""Diagnosis of heavy tails: whether the variance of a bound's terms, or even their mean, can be had from samples.
+
+A generalised Pareto tail of index k has moments of every order below 1/k: a variance for k < ½, a mean for k < 1.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["pareto_index", "verdict"]
-
-GRID = 30  # candidate scales beyond the square root of the tail's size
-PRIOR = 10.0  # observations' worth of belief in an index of ½, as few exceedances say little
-LIGHT = (
-    4.0  # root mean squares: where no row lies further out there is no tail, whatever small steps between cut logits look like
-)
-INFINITE_VARIANCE, DOUBTFUL, INFINITE_MEAN = 0.5, 0.7, 1.0
+__all__ = ["TailSettings", "pareto_index", "verdict"]
 
 
-def pareto_index(values: Tensor) -> float:
-    """The index k of a generalised Pareto tail fitted to the largest of |values − median|: moments exist up to order 1/k.
+@dataclass(frozen=True)
+class TailSettings:
+    """Choices of the tail fit and of its verdict.
+
+    Attributes
+    ----------
+    scales : int
+        Candidate scales of the fit, beyond the square root of the tail's size (Zhang and Stephens).
+    prior : float
+        The belief in an index of ½ counts as much as so many rows of the tail, as few rows say little (Vehtari et al.).
+    light : float
+        Root mean squares of the values. Where no row lies further out there is no tail: the small steps between clipped logits
+        would look like one.
+    doubtful : float
+        The index from which the standard error is called unreliable (Vehtari et al.).
+    """
+
+    scales: int = 30
+    prior: float = 10.0
+    light: float = 4.0
+    doubtful: float = 0.7
+
+
+def pareto_index(values: Tensor, settings: TailSettings = TailSettings()) -> float:
+    """Return the index k of a generalised Pareto tail fitted to the largest of |values − median|.
 
     The empirical-Bayes fit of Zhang and Stephens (2009) to the largest min(n/5, 3√n), drawn towards ½ where they are few, as
     Vehtari, Simpson, Gelman, Yao, Gabry (2024) use it. A bounded or light tail gives k near or below 0.
@@ -26,6 +46,7 @@ def pareto_index(values: Tensor) -> float:
     Parameters
     ----------
     values : Tensor (n,)
+    settings : TailSettings
 
     Returns
     -------
@@ -39,7 +60,7 @@ def pareto_index(values: Tensor) -> float:
     True
     """
     size = torch.sort((values.double() - values.double().median()).abs()).values
-    light = float(size[-1]) <= LIGHT * float(size.square().mean().sqrt())
+    light = float(size[-1]) <= settings.light * float(size.square().mean().sqrt())
     count = int(min(len(size) / 5, 3 * math.sqrt(len(size))))
     if count < 5:
         return 0.0
@@ -49,23 +70,23 @@ def pareto_index(values: Tensor) -> float:
         return 0.0
     tail = tail / tail[-1]
     n = len(tail)
-    steps = torch.arange(1, GRID + int(math.sqrt(n)) + 1, dtype=torch.float64, device=tail.device)
+    steps = torch.arange(1, settings.scales + int(math.sqrt(n)) + 1, dtype=torch.float64, device=tail.device)
     theta = 1 + (1 - torch.sqrt(len(steps) / (steps - 0.5))) / (3 * tail[int(n / 4 + 0.5) - 1])  # −k/scale of each candidate
     shapes = torch.log1p(-theta[:, None] * tail).mean(1)
     weights = torch.softmax(n * (torch.log(-theta / shapes) - shapes - 1), 0)
     best = torch.log1p(-(weights @ theta) * tail).mean()
-    index = float((n * best + PRIOR * INFINITE_VARIANCE) / (n + PRIOR))
+    index = float((n * best + settings.prior * 0.5) / (n + settings.prior))
     return min(index, 0.0) if light else index
 
 
-def verdict(index: float, side: str) -> dict[str, float | str]:
-    """The diagnostic as notes: the index always; from ½ on a sentence, from .7 on one that warns."""
+def verdict(index: float, side: str, settings: TailSettings = TailSettings()) -> dict[str, float | str]:
+    """Return the notes on a tail of this index in the terms of `side`: a sentence from ½ on, a warning from .7 on."""
     notes: dict[str, float | str] = {"tail_index": index}
     which = f"the terms of {side} have a heavy tail (Pareto index {index:.2f})"
-    if index >= INFINITE_MEAN:
+    if index >= 1:
         notes["unreliable"] = f"{which}: their mean cannot be estimated from samples, and value and standard error say little."
-    elif index >= DOUBTFUL:
+    elif index >= settings.doubtful:
         notes["unreliable"] = f"{which}: their variance is infinite or nearly so, and the standard error understates the error."
-    elif index >= INFINITE_VARIANCE:
+    elif index >= 0.5:
         notes["heavy_tail"] = f"{which}: their variance may be infinite, and the standard error is rough."
     return notes

@@ -1,4 +1,7 @@
-"""Divergences from a mixture wP + (1 − w)Q: finite for every P and Q. The same weight gives the same record object."""
+"""Divergences from a mixture M = wP + (1 − w)Q, with density m: finite for every P and Q.
+
+A record's functions take u = p/q, the logit v = log u, or a slope t = f'(u). Equal weights give the same record object.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ __all__ = ["relative_pearson", "skew_kl", "weighted_js"]
 
 
 def weighted_js(weight: float) -> FDivergence:
-    """The weighted Jensen–Shannon divergence π KL(P‖M) + (1 − π) KL(Q‖M), M = πP + (1 − π)Q, in nats; π = ½ is `js`.
+    """Return the weighted Jensen–Shannon divergence π KL(P‖M) + (1 − π) KL(Q‖M), M = πP + (1 − π)Q, in nats; π = ½ is `js`.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ def weighted_js(weight: float) -> FDivergence:
 
 
 def skew_kl(weight: float = 0.5) -> FDivergence:
-    """The skew divergence KL(P‖wP + (1 − w)Q), in nats, at most log 1/w; w = ½ is `lin-k`.
+    """Return the skew divergence KL(P‖wP + (1 − w)Q), in nats, at most log 1/w; w = ½ is `lin-k`.
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ def skew_kl(weight: float = 0.5) -> FDivergence:
 
 
 def relative_pearson(weight: float = 0.5) -> FDivergence:
-    """The relative Pearson divergence ½ ∫ (p/m − 1)² m, m = wp + (1 − w)q, dimensionless; a and b are bounded.
+    """Return the relative Pearson divergence ½ ∫ (p/m − 1)² m, m = wp + (1 − w)q, dimensionless; a and b are bounded.
 
     Parameters
     ----------
@@ -92,6 +95,7 @@ def relative_pearson(weight: float = 0.5) -> FDivergence:
 
 
 def _checked(weight: float) -> float:
+    """Return the weight as a float, or refuse what is not strictly between 0 and 1."""
     between("weight", weight, 0, 1)
     return float(weight)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from divkit.fdiv.interval import Interval
 from divkit.fdiv.legendre import legendre
-from divkit.fdiv.records import Pair
+from divkit.fdiv.records import BoundPair
 from divkit.fdiv.special import log_wright_omega, softplus, tree
 from divkit.fdiv.table import (
     FGAN_JS,
@@ -127,7 +127,7 @@ def test_fenchel_young_and_the_canonical_pair(record: FDivergence) -> None:
     close(record.conjugate(record.a(V)), u * t - record.f(u), rtol=1e-8, atol=1e-8)
     close(record.b(V), record.conjugate(record.a(V)), rtol=1e-8, atol=1e-9)
     close(slope(record.b, V), u * slope(record.a, V), rtol=1e-8, atol=1e-9)
-    if record.smooth == Pair(record.a, record.b):
+    if record.smooth == BoundPair(record.a, record.b):
         close(slope(record.conjugate, record.a(V)), u, rtol=1e-6)  # the maximiser; tv's conjugate has a kink there
 
 
@@ -413,6 +413,6 @@ def test_special_functions() -> None:
 
 def test_numerical_legendre_transform() -> None:
     t = torch.linspace(-3, 3, 30, dtype=torch.float64, requires_grad=True)
-    value = legendre(Pair(KL.a, KL.b))(t)
+    value = legendre(BoundPair(KL.a, KL.b))(t)
     close(value.detach(), (t.detach() - 1).exp())
     close(torch.autograd.grad(value.sum(), t)[0], (t.detach() - 1).exp())
