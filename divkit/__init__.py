@@ -186,10 +186,12 @@ def _homes() -> dict[str, tuple[ModuleType, ...]]:
     from divkit.lines import coupling, directions, sort
     from divkit.support import checks, progress, spelling, warnings, writing
 
+    scores = ModuleType("scores")
+    vars(scores).update(Score=uncertainty.Share, apart=uncertainty.Uncertainty.minus)
     return {
         "arrays": (arrays,), "cleaning": (cleaning,), "columns": (frames,), "measure": (measure,), "tables": (encoding,),
         "criterion": (criterion,), "divergence": (divergence,), "registry": (registry,), "results": (estimate,),
-        "scores": (uncertainty,), "skewed": (uncertainty,), "sorting": (coupling, directions, sort),
+        "scores": (uncertainty, scores), "skewed": (uncertainty,), "sorting": (coupling, directions, sort),
         "caution": (warnings,), "checks": (checks,), "progress": (progress,), "spelling": (spelling,),
         "compared": (comparison, findings), "runs": (run,), "writing": (writing,),
     }

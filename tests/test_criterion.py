@@ -200,7 +200,7 @@ def test_a_critic_is_no_parameter_of_a_model() -> None:
         (lambda: dk.Criterion("enrgy"), "unknown divergence 'enrgy'; did you mean energy"),
         (lambda: dk.Criterion("energy", beta=1), "divergence 'energy' has no option beta"),
         (lambda: dk.Criterion(dk.get("w2"), gap=1e-3), r"fields \(gap\) go with a name"),
-        (lambda: dk.Criterion(3), "a divergence is named by a string or is a Divergence; got int"),
+        (lambda: dk.Criterion(3), "a divergence is named by a string, is a Divergence, .*; got int"),
         (lambda: made("energy")(batch(0, 1), batch(1)), "a minimum of 2 is required: x for energy"),
         (lambda: made("w2")(batch(0) * torch.nan, batch(1)), "Input x contains NaN"),
         (lambda: made("w2").load_state_dict({}), "not a Criterion's state: wanted the key 'solution', got nothing"),

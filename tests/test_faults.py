@@ -168,7 +168,7 @@ def test_row_14_constant_data(name: str) -> None:
     e = made(name).estimate(x, y)
     assert e.stderr == pytest.approx(0.0, abs=1e-6) or name.endswith("-knn")  # ties are counted, not measured
     if name in ("mmd", "mmd-laplace"):
-        assert e.notes["said"] == "all points coincide; the bandwidth was set to 1"
+        assert e.notes["bandwidth_rule"] == "all points coincide; the bandwidth was set to 1"
         mostly = torch.cat([x, x[:1] + torch.tensor([[0, 0, 0.5]])])
         assert made(name).estimate(mostly, y).notes["bandwidth"] == pytest.approx(0.5)
 

@@ -78,7 +78,7 @@ def test_other_names_lead_to_names() -> None:
         (lambda: dk.get("alpha"), "divergence 'alpha' needs order: write alpha:order="),
         (lambda: dk.get("energy:exponent=1", exponent=1), "exponent of 'energy:exponent=1' is given twice"),
         (lambda: dk.get("energy:exponent=3"), "exponent must lie strictly between 0 and 2; got 3"),
-        (lambda: registry.named(None), "a divergence is named by a string or is a Divergence; got NoneType"),
+        (lambda: registry.named(None), "a divergence is named by a string, is a Divergence, .*; got NoneType"),
         (lambda: registry.named(dk.get("w2"), gap=1), r"fields \(gap\) go with a name; this divergence has its own"),
         (lambda: dk.register("energy", dk.get), "the name 'energy' is registered already; choose another"),
     ],

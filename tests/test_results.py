@@ -14,6 +14,7 @@ from torch import Tensor
 
 import divkit as dk
 from divkit.core.estimate import Bias, Estimate, Solution, Status, Terms
+from divkit.core.uncertainty import Remainder, covariance
 from divkit.data.measure import Measure
 
 
@@ -26,7 +27,7 @@ SOLVED = Solution()
 
 def made(x: Measure, y: Measure, bias: Bias = Bias.NONE, solution: Solution = SOLVED, **terms: Any) -> Estimate:
     """The estimate of E x − E y of first coordinates."""
-    found = Terms(x.flat[:, 0], -y.flat[:, 0], **terms)
+    found = Terms(x.flat[:, 0], -y.flat[:, 0], Remainder(**terms))
     return Estimate.of("gap", x, y, found, solution, bias=bias, settings={})
 
 
@@ -50,7 +51,7 @@ def test_rows_in_another_order_or_weighted_otherwise_are_another_sample(change: 
     x, y, w = normal(30), normal(20, seed=1), torch.linspace(1, 2, 30)
     other = Measure(x.flip(0), w) if change == "order" else Measure(x, w.flip(0))
     first, second = made(Measure(x, w), Measure(y)), made(other, Measure(y))
-    alone = [float(torch.linalg.vector_norm(e.scores[0].values)) for e in (first, second)]
+    alone = [float(torch.linalg.vector_norm(e.uncertainty.shares[0].values)) for e in (first, second)]
     assert (first - second).stderr == pytest.approx(math.hypot(*alone))  # y is shared, and cancels
 
 
@@ -229,3 +230,37 @@ def test_shown_in_few_words() -> None:
     assert str(e) == f"gap = {e.value:.4g} ± {e.stderr:.2g}, a lower bound in expectation, {Status.MAX_STEPS.value}"
     assert len(repr(e)) < 500
     assert Status.MAX_STEPS.value in repr(e)
+
+
+def test_joint_covariance_of_estimates_that_share_samples() -> None:
+    """Against the spread over draws: a bound at four standard errors of a covariance of 400 draws."""
+    values, predicted = [], []
+    for seed in range(400):
+        generator = torch.Generator().manual_seed(seed)
+        x, y, z = (torch.randn(60, 1, generator=generator, dtype=torch.float64) + shift for shift in (0.0, 1.0, 2.0))
+        pair = [made(Measure(x), Measure(other)) for other in (y, z)]
+        values.append([e.value for e in pair])
+        predicted.append(covariance([e.uncertainty for e in pair]))
+    found, wanted = np.cov(np.array(values).T), np.mean(predicted, 0)
+    assert np.abs(found - wanted).max() < 4 * math.sqrt(2 / 400) * wanted.max()
+    assert wanted[0, 1] == pytest.approx(1 / 60, rel=0.05)  # the variance of the shared mean
+
+
+def test_joint_covariance_agrees_with_differences() -> None:
+    x, y, z = (normal(40, seed=seed) for seed in range(3))
+    estimates = [dk.estimate(name, x, other) for name in ("energy", "w1") for other in (y, z)]
+    joint = covariance([e.uncertainty for e in estimates])
+    assert np.sqrt(joint.diagonal()) == pytest.approx([e.stderr for e in estimates])
+    for i, j in ((0, 1), (0, 2), (1, 3)):
+        difference = (estimates[i] - estimates[j]).stderr
+        assert joint[i, i] + joint[j, j] - 2 * joint[i, j] == pytest.approx(difference**2)
+
+
+def test_a_multiple_of_an_estimate_has_a_multiple_of_its_error() -> None:
+    x, y = normal(50, shift=0.5), normal(40, seed=1)
+    error = dk.estimate("energy", x, y).uncertainty
+    for factor in (3.0, 0.25):
+        low, high = error.interval(1.0, 0.9)
+        assert error.times(factor).stderr == pytest.approx(factor * error.stderr, rel=1e-12)
+        assert error.times(factor).interval(factor, 0.9) == pytest.approx((factor * low, factor * high), rel=1e-9)
+    assert error.times(-1.0).stderr == error.stderr

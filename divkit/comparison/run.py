@@ -14,6 +14,7 @@ from torch import Tensor
 from divkit.comparison.findings import Row
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Solution
+from divkit.core.modes import without_graph
 from divkit.data.frames import shown
 from divkit.data.measure import Measure
 from divkit.support.progress import Progress
@@ -69,7 +70,7 @@ class Run:
             if label and seconds:
                 self.shared.append((label, seconds))
                 elsewhere = seconds
-            found = divergence.estimate(data.x, data.y, solution=solution, name=name)
+            found = divergence.assess(data.x, data.y, solution, name)
         except FAILURES as error:
             done(2)
             return Row(name, None, seconds=time.perf_counter() - started, shared=label, reasons={"value": _sentence(error)})
@@ -89,7 +90,7 @@ class Run:
             return None, {"yardstick": "one sample has no halves"}
         try:
             solution, _ = halves.solution(divergence)
-            value = divergence.estimate(halves.x, halves.y, solution=solution).value
+            value = divergence.assess(halves.x, halves.y, solution).value
         except FAILURES as error:
             return None, {"yardstick": f"between halves of x: {_sentence(error)}"}
         if not math.isfinite(value):
@@ -156,7 +157,7 @@ class _Data:
             return self.solved[divergence.problem][0], 0.0
         started = time.perf_counter()
         divergence.require(self.x, self.y)
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(self.x.device.type, enabled=False):
+        with without_graph(self.x.device):
             found = divergence.solve(self.x, self.y)
         self.solved[divergence.problem] = found, time.perf_counter() - started
         return self.solved[divergence.problem]

@@ -12,9 +12,12 @@ from torch import Tensor
 from divkit.core import registry
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Solution, Status
+from divkit.core.modes import without_graph
 from divkit.data.measure import pair
 
 __all__ = ["Criterion"]
+
+NUMBERS = ("steps", "error", "lower", "upper")  # of a solution
 
 
 class Criterion:
@@ -24,7 +27,8 @@ class Criterion:
 
     Parameters
     ----------
-    divergence : str or Divergence
+    divergence : str, Divergence, or what makes one
+        A name, a divergence, or a record, dual or kernel.
     **fields
         Set on a divergence given by name.
 
@@ -49,11 +53,11 @@ class Criterion:
         """Advance the inner solution on these samples, then return what a model descends."""
         p, q = pair(x, y)
         self.divergence.require(p, q)
-        with torch.autocast(p.device.type, enabled=False), torch.inference_mode(False), torch.no_grad():
+        with without_graph(p.device):
             self.solution = self.divergence.advance(p.detach(), q.detach(), self.solution)
         if self._ascending:
             p, q = p.detach(), q.detach()
-        return self.divergence.loss(p, q, self.solution)
+        return self.divergence.loss_of(p, q, self.solution)
 
     @contextmanager
     def ascending(self) -> Iterator[None]:
@@ -88,16 +92,21 @@ class Criterion:
 
 
 def _dump(solution: Solution) -> dict[str, Any]:
-    kept = {key: getattr(solution, key) for key in ("steps", "error", "lower", "upper")}
-    return {"state": _map(solution.state, torch.Tensor.clone), "status": solution.status.name, **kept}
+    """Return a solution as tensors, numbers and words."""
+    numbers = {key: getattr(solution, key) for key in NUMBERS}
+    notes = {str(key): note for key, note in solution.notes.items()}
+    return {"state": _map(solution.state, torch.Tensor.clone), "status": solution.status.name, "notes": notes, **numbers}
 
 
 def _rebuild(saved: Mapping[str, Any], move: Any) -> Solution:
-    rest = {key: saved[key] for key in ("steps", "error", "lower", "upper")}
-    return Solution(state=_map(saved["state"], move), status=Status[saved["status"]], **rest)
+    """Return the solution that `_dump` wrote, its tensors moved."""
+    numbers = {key: saved[key] for key in NUMBERS}
+    notes = saved.get("notes", {})  # states of before have none
+    return Solution(state=_map(saved["state"], move), status=Status[saved["status"]], notes=notes, **numbers)
 
 
 def _map(state: Any, move: Any) -> Any:
+    """Return a nested state with `move` applied to its tensors."""
     if isinstance(state, Tensor):
         return move(state.detach())
     if isinstance(state, Mapping):
@@ -108,6 +117,7 @@ def _map(state: Any, move: Any) -> Any:
 
 
 def _move(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Return a tensor moved and cast as `Tensor.to` does, whole numbers not cast."""
     if tensor.dtype == torch.uint8:  # the state of a generator stays on the CPU
         return tensor
     moved = tensor.to(*args, **kwargs)

@@ -12,20 +12,17 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from divkit.core.estimate import Bias, ConvergenceWarning, Estimate, SaturatedBound, Solution, Terms, UnreliableEstimate
+from divkit.core.estimate import Bias, ConvergenceWarning, Estimate, Solution, Terms
+from divkit.core.modes import without_graph
+from divkit.core.notes import Note
 from divkit.data.arrays import NonFinite
 from divkit.data.measure import Measure, pair
+from divkit.support.checks import enough
 from divkit.support.warnings import caution
 
 __all__ = ["Divergence", "describe"]
 
 RESCALE = "divide the data by a constant first"
-CAUTIONS = {
-    "saturated": SaturatedBound,
-    "unreliable": UnreliableEstimate,
-    "disagreement": UnreliableEstimate,
-}  # notes that warn
-
 
 @dataclass(frozen=True)
 class Divergence(ABC):
@@ -45,35 +42,35 @@ class Divergence(ABC):
     @property
     @abstractmethod
     def bias(self) -> Bias:
-        """Of the estimator."""
+        """The sign of the estimator's systematic error."""
 
     @property
     def problem(self) -> Hashable:
-        """Describe the inner problem: equal problems on the same data are solved once."""
+        """A description of the inner problem: equal problems on the same data are solved once."""
         return self
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
-        """Solve the inner problem, from `start` where that helps."""
+        """Return the solution of the inner problem, found from `start` where that helps."""
         return Solution()
 
     def advance(self, x: Measure, y: Measure, solution: Solution | None) -> Solution:
-        """Refresh the solution within a training step."""
+        """Return a fresher solution within a training step."""
         return self.solve(x, y, solution)
 
     @abstractmethod
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        """One number per sample, differentiable in points and weights, at a fixed solution."""
+        """Return one number per sample, differentiable in points and weights, at a fixed solution."""
 
     def settled(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        """What `terms` gives at the very points that were solved, without gradient: the solution may hold it already."""
+        """Return `terms` for the very points that were solved, without gradient: the solution may hold them already."""
         return self.terms(x, y, solution)
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
-        """What a model minimises: the value of `terms` unless a surrogate has the better gradient."""
+        """Return what a model minimises: the value of `terms`, unless a surrogate has the better gradient."""
         return self.terms(x, y, solution).value(x, y)
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:  # labels: (B, N) bool, True for x -> (B,)
-        """Values under relabelling of the pooled sample; the first row is the observed labelling."""
+        """Return the values under relabellings of the pooled sample; the first row is the observed labelling."""
         values = torch.empty(len(labels), dtype=torch.float64, device=labels.device)
         for b, label in enumerate(labels):
             x, y = pooled.take(label.nonzero()[:, 0]), pooled.take((~label).nonzero()[:, 0])
@@ -82,7 +79,7 @@ class Divergence(ABC):
 
     @final
     def loss(self, x: Any, y: Any, solution: Solution | None = None) -> Tensor:
-        """The value as a differentiable scalar, in the dtype of the input.
+        """Return the value as a differentiable scalar, in the dtype of the input.
 
         Examples
         --------
@@ -94,33 +91,39 @@ class Divergence(ABC):
         """
         p, q = pair(x, y)
         self.require(p, q)
+        return self.loss_of(p, q, solution)
+
+    @final
+    def loss_of(self, x: Measure, y: Measure, solution: Solution | None = None) -> Tensor:
+        """Return the loss of two measures that have come through the door."""
         if torch.is_inference_mode_enabled():  # whose tensors no solver could train on
-            with torch.inference_mode(False), torch.no_grad():
-                return self.loss(p.detach(), q.detach(), solution)
-        with torch.autocast(p.device.type, enabled=False):
-            if solution is None:
-                with torch.no_grad():
-                    solution = self.solve(p.detach(), q.detach())
-            value = self.descend(p, q, solution)
-        made = value.to(torch.promote_types(p.source_dtype, q.source_dtype))
-        if bool(made.isinf()) and solution.converged:
-            raise NonFinite(f"the {self.name} of these samples, {float(value.detach()):g}, overflows {made.dtype}; {RESCALE}.")
-        return made
+            with without_graph(x.device):
+                return self.loss_of(x.detach(), y.detach(), solution)
+        if solution is None:
+            with without_graph(x.device):
+                solution = self.solve(x.detach(), y.detach())
+        with torch.autocast(x.device.type, enabled=False):
+            value = self.descend(x, y, solution)
+        loss = value.to(torch.promote_types(x.source_dtype, y.source_dtype))
+        if bool(loss.isinf()) and solution.converged:
+            number = f"{float(value.detach()):g}"
+            raise NonFinite(f"the {self.name} of these samples, {number}, overflows {loss.dtype}; {RESCALE}.")
+        return loss
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         return self.loss(x, y)
 
     @final
     def estimate(self, x: Any, y: Any, *, solution: Solution | None = None, name: str | None = None) -> Estimate:
-        """The value with its standard error, bias and the measured state of the inner problem.
+        """Return the value with its standard error, bias and the measured state of the inner problem.
 
         Parameters
         ----------
         x, y : Measure or array-like (n, *event), (m, *event)
         solution : Solution, optional
-            Of an equal `problem` on the same data.
+            The solution of an equal `problem` on the same data.
         name : str, optional
-            What the estimate is called; the divergence's own name by default.
+            A name for the estimate; the divergence's own by default.
 
         Warns
         -----
@@ -133,40 +136,42 @@ class Divergence(ABC):
         """
         p, q = pair(x, y)
         self.require(p, q)
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(p.device.type, enabled=False):
-            p, q = p.detach(), q.detach()
+        return self.assess(p, q, solution, name)
+
+    @final
+    def assess(self, x: Measure, y: Measure, solution: Solution | None = None, name: str | None = None) -> Estimate:
+        """Return the estimate of two measures that have come through the door; warnings as `estimate` gives them."""
+        with without_graph(x.device):
+            x, y = x.detach(), y.detach()
             if solution is None:
-                solution = self.solve(p, q)
-                terms = self.settled(p, q, solution)
+                solution = self.solve(x, y)
+                terms = self.settled(x, y, solution)
             else:
-                terms = self.terms(p, q, solution)
-            made = Estimate.of(name or self.name, p, q, terms, solution, bias=self.bias, settings=self.settings)
+                terms = self.terms(x, y, solution)
+            e = Estimate.of(name or self.name, x, y, terms, solution, bias=self.bias, settings=self.settings)
         if not solution.converged:
             state = f"{solution.status.value} (error {solution.error:.3g} after {solution.steps} steps)"
-            caution(f"{made.name}: {state}.", ConvergenceWarning)
-        elif not (math.isfinite(made.value) and not math.isinf(made.stderr)):
-            raise ValueError(f"the value of these samples is {made.value} ± {made.stderr}: it overflows; {RESCALE}.")
-        for note, category in CAUTIONS.items():
-            if note in made.notes:
-                caution(f"{made.name}: {made.notes[note]}", category)
-        return made
+            caution(f"{e.name}: {state}.", ConvergenceWarning)
+        elif not (math.isfinite(e.value) and not math.isinf(e.stderr)):
+            raise ValueError(f"the value of these samples is {e.value} ± {e.stderr}: it overflows; {RESCALE}.")
+        for note in Note:
+            if note.warning is not None and note in e.notes:
+                caution(f"{e.name}: {e.notes[note]}", note.warning)
+        return e
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The fields, ready for JSON."""
+        """The fields of the divergence, ready for JSON."""
         return {f.name: describe(getattr(self, f.name)) for f in fields(self)}
 
     def require(self, x: Measure, y: Measure) -> None:
         """Refuse samples too small for this estimator."""
         for name, measure in (("x", x), ("y", y)):
-            if measure.n < self.minimum:
-                raise ValueError(
-                    f"Found array with {measure.n} sample(s) while a minimum of {self.minimum} is required: {name}."
-                )
+            enough(name, measure.n, self.minimum)
 
 
 def describe(value: Any) -> Any:
-    """A field's value, ready for JSON."""
+    """Return a field's value, ready for JSON."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Enum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from divkit.core import registry
-from divkit.core.divergence import Divergence
 from divkit.core.estimate import Estimate
 from divkit.data.measure import pair
 
@@ -13,7 +12,7 @@ __all__ = ["estimate"]
 
 
 def estimate(
-    divergence: str | Divergence,
+    divergence: Any,
     x: Any,
     y: Any,
     *,
@@ -23,12 +22,12 @@ def estimate(
     groups_y: Any = None,
     **fields: Any,
 ) -> Estimate:
-    """The divergence of x from y with its standard error, bias and the measured state of the inner problem.
+    """Return the divergence of x from y with its standard error, bias and the measured state of the inner problem.
 
     Parameters
     ----------
-    divergence : str or Divergence
-        A name may carry options, ``"alpha:order=.5"``.
+    divergence : str, Divergence, or what makes one
+        A name, which may carry options (``"alpha:order=.5"``), a divergence, or a record, dual or kernel (``dk.fdiv.KL``).
     x, y : array-like (n, *event), (m, *event), data frame or Measure
         Data frames are matched by column and keep their units here; `compare` divides by standard deviations.
     weights_x, weights_y : array-like, optional
@@ -56,6 +55,7 @@ def estimate(
     >>> e.value, e.converged
     (1.0, True)
     """
-    name, made = registry.named(divergence, **fields)
+    name, chosen = registry.named(divergence, **fields)
     p, q = pair(x, y, weights_x, weights_y, groups_x, groups_y)
-    return made.estimate(p, q, name=name)
+    chosen.require(p, q)
+    return chosen.assess(p, q, name=name)

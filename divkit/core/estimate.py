@@ -6,31 +6,23 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from scipy.special import ndtri
 from torch import Tensor
 
-from divkit.core.uncertainty import Score, Skewed, apart, combined, design_effect, first_order
-from divkit.data.measure import Measure, grouped
-from divkit.support.checks import at_least, between
+from divkit.core.notes import Note, Notes, SaturatedBound, UnreliableEstimate
+from divkit.core.uncertainty import Remainder, Uncertainty
+from divkit.data.measure import Measure
+from divkit.support.checks import at_least
 
 __all__ = ["Bias", "ConvergenceWarning", "Estimate", "SaturatedBound", "Solution", "Status", "Terms", "UnreliableEstimate"]
-
-ONE_SIDED = 0.95  # level of the lower confidence bound in the notes
 
 
 class ConvergenceWarning(UserWarning):
     """The inner problem was not solved to its stated tolerance."""
-
-
-class SaturatedBound(UserWarning):
-    """A variational bound is as large as samples of this size can make it: the divergence may be far above."""
-
-
-class UnreliableEstimate(UserWarning):
-    """The samples themselves say that value or standard error cannot be trusted: a heavy tail, two readings that disagree."""
 
 
 class Status(Enum):
@@ -55,7 +47,8 @@ class Bias(Enum):
 class Solution:
     """A solved inner problem: `state` holds tensors and numbers only, `error` is measured, not promised.
 
-    `lower` and `upper` bracket the sample problem's value (its dual and primal values) where the problem has both.
+    `lower` and `upper` bracket the sample problem's value (its dual and primal values) where the problem has both. `notes`
+    are what solving found out and an estimate has to say.
     """
 
     state: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -64,38 +57,33 @@ class Solution:
     error: float = 0.0
     lower: float | None = None
     upper: float | None = None
+    notes: Notes = field(default_factory=dict)
 
     @property
     def converged(self) -> bool:
+        """Whether the problem was solved to its tolerance."""
         return self.status is Status.CONVERGED
 
 
 class Terms(NamedTuple):
-    """One number per sample, such that the value is Σ wᵢ xᵢ + Σ vⱼ yⱼ; standard deviations, whose squares might overflow."""
+    """The two vectors of an estimate: one number per sample, such that the value is Σ wᵢ xᵢ + Σ vⱼ yⱼ."""
 
     x: Tensor  # (n,)
     y: Tensor  # (m,)
-    noise: float = 0.0  # standard deviation from what is not a sample: projections, random features, trainings
-    second_order: float = 0.0  # that of a U-statistic's second-order term: all there is at P = Q
-    growth: float = 0.0  # of the variance per unit of the expectation, near P = Q
-    own: tuple[float, float] = (0.0, 0.0)  # what of the second order lies within x, and within y
-    notes: Mapping[str, Any] = {}
+    rest: Remainder = Remainder()  # the parts of the error that do not come from these numbers
+    notes: Notes = MappingProxyType({})
 
     def value(self, x: Measure, y: Measure) -> Tensor:
-        """The weighted sum, differentiable."""
+        """Return the weighted sum, differentiable."""
         return x.mean(self.x) + y.mean(self.y)
 
     def times(self, factor: float) -> Terms:
-        """Those of a positive multiple of the statistic."""
-        return Terms(
-            factor * self.x,
-            factor * self.y,
-            noise=factor * self.noise,
-            second_order=factor * self.second_order,
-            growth=factor * self.growth,
-            own=(factor * self.own[0], factor * self.own[1]),
-            notes=self.notes,
-        )
+        """Return the terms of a positive multiple of the statistic."""
+        return Terms(factor * self.x, factor * self.y, self.rest.times(factor), self.notes)
+
+    def uncertainty(self, x: Measure, y: Measure) -> Uncertainty:
+        """Return the error of the value on these samples."""
+        return Uncertainty.of((x, self.x), (y, self.y), self.rest)
 
     @classmethod
     def of_means(
@@ -103,9 +91,9 @@ class Terms(NamedTuple):
         functional: Callable[[Tensor, Tensor], Tensor],
         x: tuple[Measure, Tensor],
         y: tuple[Measure, Tensor],
-        notes: Mapping[str, Any] | None = None,
+        notes: Notes | None = None,
     ) -> Terms:
-        r"""The terms of a nonlinear functional φ(E_P g, E_Q h) of means, linearised at the sample's own means.
+        r"""Return the terms of a nonlinear functional φ(E_P g, E_Q h) of means, linearised at the sample's own means.
 
         :math:`a_i = \varphi - \partial\varphi \cdot (\bar g, \bar h) + \partial_1 \varphi \cdot g_i` and
         :math:`b_j = \partial_2 \varphi \cdot h_j` with the derivatives held fixed: their weighted sum is φ, its gradient in
@@ -132,66 +120,72 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    r"""A divergence estimate: the value with its standard error, bias and proof that the inner problem was solved.
+    """A divergence estimate: the value with its error, bias and proof that the inner problem was solved.
 
-    The standard error comes from the influence values `a`, `b`:
-    :math:`\sum w_i^2 (a_i - \bar a)^2 \, n_e/(n_e - 1)` plus the same for `b`, with :math:`n_e = 1/\sum w_i^2`. It is
-    sampling noise, not bias. For U-statistics, whose plug-in first-order variance is too large by the second-order one
-    :math:`V_2` and vanishes at P = Q, it is :math:`\max(V_1 - V_2, V_2)`.
+    The error is sampling noise, not bias: `uncertainty` has its parts, `divkit.core.uncertainty` their formulas.
+
+    Parameters
+    ----------
+    name : str
+    value : float
+    n, m : int
+        Numbers of samples.
+    bias : Bias
+    solution : Solution
+    settings : mapping
+        The divergence's fields, ready for JSON.
+    notes : mapping
+        What else was measured or has to be said; `divkit.core.notes.Note` lists the keys.
+    influence : tuple of Tensor
+        The two vectors (n,) and (m,) whose weighted sum is the value.
+    uncertainty : Uncertainty
+    base : Estimate, optional
+        The estimate of which this is the root of order `exponent`.
     """
 
     name: str
     value: float
-    stderr: float
     n: int
     m: int
     bias: Bias
     solution: Solution
     settings: Mapping[str, Any]
-    notes: Mapping[str, Any]
+    notes: Notes
     influence: tuple[Tensor, Tensor] = field(repr=False)
-    scores: tuple[Score, ...] = field(repr=False, default=())
-    noise: float = field(repr=False, default=0.0)
-    second_order: float = field(repr=False, default=0.0)
-    growth: float = field(repr=False, default=0.0)
-    signed: bool = field(repr=False, default=False)  # a difference: its variance says nothing of its size
+    uncertainty: Uncertainty = field(repr=False)
+    base: Estimate | None = field(repr=False, default=None)
     exponent: float = field(repr=False, default=1.0)
-    base: Estimate | None = field(repr=False, default=None)  # of which this is a root
 
     @classmethod
     def of(
         cls, name: str, x: Measure, y: Measure, terms: Terms, solution: Solution, *, bias: Bias, settings: Mapping[str, Any]
     ) -> Estimate:
-        """Assemble value and standard error from `terms`."""
-        scores = (Score.of(x, terms.x), Score.of(y, terms.y))
-        design = 1.0 if grouped(x, y) is None else design_effect(scores)
-        scores = (replace(scores[0], own=terms.own[0] * design), replace(scores[1], own=terms.own[1] * design))
-        second = terms.second_order * design
-        stderr = combined(first_order(scores), second, terms.noise)
-        notes = dict(terms.notes)
-        value = float(terms.value(x, y))
-        if bias is Bias.BELOW and not math.isnan(stderr):
-            notes["lower_confidence"] = value - float(ndtri(ONE_SIDED)) * stderr
-        if "mass" not in notes and not math.isclose(x.mass, y.mass, rel_tol=1e-5):  # float32 weights are off by so much
-            notes["mass"] = f"the weights sum to {x.mass:g} and {y.mass:g}; both were normalised to one"
-        if math.isnan(stderr):
-            notes.setdefault("stderr", "no standard error from 1 sample with weight; a minimum of 2 on each side is required")
-        return cls(
-            name=name,
-            value=value,
-            stderr=stderr,
-            n=x.n,
-            m=y.n,
-            bias=bias,
-            solution=solution,
-            settings=settings,
-            notes=notes,
-            influence=(terms.x, terms.y),
-            scores=scores,
-            noise=float(terms.noise),
-            second_order=float(second),
-            growth=float(terms.growth * design),
-        )
+        """Assemble value and error from `terms`."""
+        value, error = float(terms.value(x, y)), terms.uncertainty(x, y)
+        notes = {**solution.notes, **terms.notes}
+        if bias is Bias.BELOW and not math.isnan(error.stderr):
+            notes[Note.LOWER_CONFIDENCE] = value - float(ndtri(0.95)) * error.stderr
+        if Note.MASS not in notes and not math.isclose(x.mass, y.mass, rel_tol=1e-5):  # float32 weights are off by so much
+            notes[Note.MASS] = f"the weights sum to {x.mass:g} and {y.mass:g}; both were normalised to one"
+        if math.isnan(error.stderr):
+            reason = "no standard error from 1 sample with weight; a minimum of 2 on each side is required"
+            notes.setdefault(Note.STDERR, reason)
+        return cls(name, value, x.n, y.n, bias, solution, settings, notes, (terms.x, terms.y), error)
+
+    @property
+    def stderr(self) -> float:
+        """The standard error; NaN where none can be had, and then the notes say why."""
+        return self.uncertainty.stderr
+
+    @property
+    def second_order(self) -> float:
+        """The part of the standard error that is left at P = Q: see `Uncertainty`."""
+        return self.uncertainty.second_order
+
+    @property
+    def noise(self) -> float:
+        """The part of the standard error that does not come from the samples: projections, random features, trainings."""
+        return self.uncertainty.noise
 
     @property
     def converged(self) -> bool:
@@ -199,31 +193,14 @@ class Estimate:
         return self.solution.converged
 
     def ci(self, level: float = 0.95) -> tuple[float, float]:
-        r"""The central confidence interval of the estimator's expectation.
-
-        Normal, :math:`V \pm z s`. Where a second-order variance :math:`V_2` is known, the variance
-        :math:`V_2 + \kappa E` grows with the expectation E, and the value is skewed to the right, like a quadratic form: its
-        third cumulant is :math:`\kappa_0 V_2 + \tfrac32 \kappa^2 E`. The ends are the E for which the observed value is that
-        law's quantile. κ is found from the influence values, or near P = Q is κ₀, that of the direction that varies most.
-        """
-        between("level", level, 0, 1)
-        if self.base is not None:
-            low, high = self.base.ci(level)
-            return _root(low, self.exponent), _root(high, self.exponent)
-        z = float(ndtri(0.5 + level / 2))
-        if self.signed or math.isnan(self.stderr) or not self.second_order > 0:
-            return self.value - z * self.stderr, self.value + z * self.stderr
-        unit = max(abs(self.value), self.second_order)  # squares are taken of numbers near one
-        law = Skewed.of(
-            self.value / unit, first_order(self.scores) / unit, self.second_order / unit, self.growth / unit, self.noise / unit
-        )
-        tail = 0.5 - level / 2
-        # what has a second order is a squared norm: E is not negative
-        low = max(law.expectation(1 - tail), min(law.value, 0.0))
-        return low * unit, law.expectation(tail) * unit
+        """Return the central confidence interval of the estimator's expectation: see `Uncertainty.interval`."""
+        if self.base is None:
+            return self.uncertainty.interval(self.value, level)
+        low, high = self.base.ci(level)
+        return _root(low, self.exponent), _root(high, self.exponent)
 
     def root(self, p: float = 2.0) -> Estimate:
-        """The estimate of value^(1/p): interval endpoints mapped, below zero clipped at 0, stderr by the delta method."""
+        """Return the estimate of value^(1/p): ends of intervals mapped, below zero clipped at 0, stderr by the delta method."""
         at_least("p", p, 1)
         value = _root(self.value, p)
         slope = value / (p * self.value) if value > 0 else math.nan
@@ -231,45 +208,36 @@ class Estimate:
             self,
             name=f"{self.name}^(1/{p:g})",
             value=value,
-            stderr=self.stderr * slope,
             bias=self.bias if self.bias in (Bias.BELOW, Bias.ABOVE) else Bias.UNKNOWN,
-            scores=tuple(score.times(slope) for score in self.scores),
-            noise=self.noise * slope,
-            second_order=self.second_order * slope,
-            growth=self.growth * slope,
-            exponent=p,
+            uncertainty=self.uncertainty.times(slope),
             base=self,
+            exponent=p,
         )
 
+    def __float__(self) -> float:
+        return self.value
+
     def __str__(self) -> str:
-        """In one line, with what marks the value."""
         return f"{self.name} = {self.value:.4g} ± {self.stderr:.2g}, {self.bias.value}, {self.solution.status.value}"
 
     def __sub__(self, other: Estimate) -> Estimate:
-        """The difference of two estimates, whose shared samples are recognised and accounted for in its error."""
+        """Return the difference of two estimates, whose shared samples are recognised and accounted for in its error."""
         if not isinstance(other, Estimate):
             return NotImplemented
-        scores = (*self.scores, *(score.times(-1.0) for score in other.scores))
-        noise = math.hypot(self.noise, other.noise)
-        second = apart(math.hypot(self.second_order, other.second_order), self.scores, other.scores)
         return replace(
             self,
             name=f"{self.name} − {other.name}",
             value=self.value - other.value,
-            stderr=combined(first_order(scores), second, noise),
             bias=Bias.NONE if self.bias is other.bias is Bias.NONE else Bias.UNKNOWN,
             solution=self.solution if not self.converged else other.solution,
             notes={},
-            scores=scores,
-            noise=noise,
-            second_order=second,
-            signed=True,
-            exponent=1.0,
+            uncertainty=self.uncertainty.minus(other.uncertainty),
             base=None,
+            exponent=1.0,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the influence values, ready for JSON: numbers that are not finite become None."""
+        """Return everything but the influence values, ready for JSON: numbers that are not finite become None."""
         low, high = self.ci()
         return {
             "name": self.name,
@@ -291,8 +259,10 @@ class Estimate:
 
 
 def _root(value: float, p: float) -> float:
+    """Return value^(1/p), zero below zero."""
     return value if math.isnan(value) else max(value, 0.0) ** (1 / p)
 
 
 def _finite(value: float | None) -> float | None:
+    """Return a number as JSON can hold it: None where it is not finite."""
     return None if value is None or not math.isfinite(value) else float(value)

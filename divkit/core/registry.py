@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,7 +47,7 @@ def register(name: str, factory: Factory) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """All registered names.
+    """Return all registered names.
 
     Examples
     --------
@@ -60,14 +60,14 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str, **fields: Any) -> Divergence:
-    """The divergence of a registered name, its fields set by keyword.
+    """Return the divergence of a registered name, its fields set by keyword.
 
     Parameters
     ----------
     name : str
         One of `names()`; fields may follow a colon as on the command line, ``"alpha:order=.5,…"``.
     **fields
-        What the divergence lets one set.
+        The divergence's own settings.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def build(name: str, factories: Mapping[str, Callable[..., Made]], kind: str, fi
     """
     head, _, text = name.partition(":")
     parameters = inspect.signature(factories[head]).parameters
-    written = _options(text, name)
+    written = _options(text, name, _words(parameters))
     if twice := sorted(written.keys() & fields.keys()):
         raise ValueError(f"{', '.join(twice)} of {name!r} is given twice: behind the colon and by keyword; leave one out.")
     options = {**written, **fields}
@@ -111,27 +111,35 @@ def build(name: str, factories: Mapping[str, Callable[..., Made]], kind: str, fi
         raise ValueError(f"{kind} {head!r}: {error}") from error
 
 
-def named(divergence: str | Divergence, **fields: Any) -> tuple[str, Divergence]:
-    """The divergence with what to call it: a name stays as it was written.
+def named(divergence: Any, **fields: Any) -> tuple[str, Divergence]:
+    """Return a divergence with its name: a name stays as it was written.
+
+    A record, a dual or a kernel is turned into a divergence by its own method ``divergence()``.
 
     Raises
     ------
     TypeError
-        For what is neither, and for fields beside a divergence that has its own.
+        For anything else, and for fields beside a divergence that has its own.
     """
     from divkit.core.divergence import Divergence
 
     if isinstance(divergence, str):
         return divergence, get(divergence, **fields)
-    if not isinstance(divergence, Divergence):
-        raise TypeError(f"a divergence is named by a string or is a Divergence; got {type(divergence).__name__}.")
     if fields:
         raise TypeError(f"fields ({', '.join(fields)}) go with a name; this divergence has its own: use dataclasses.replace.")
+    makes = getattr(divergence, "divergence", None)
+    if callable(makes) and not isinstance(divergence, type):
+        divergence = makes()
+    if not isinstance(divergence, Divergence):
+        raise TypeError(
+            f"a divergence is named by a string, is a Divergence, or a record, dual or kernel that makes one; "
+            f"got {divergence.__name__ if isinstance(divergence, type) else type(divergence).__name__}."
+        )
     return divergence.name, divergence
 
 
 def options(name: str) -> tuple[str, ...]:
-    """The fields that `get(name, …)` accepts by keyword.
+    """Return the fields that `get(name, …)` accepts by keyword.
 
     Examples
     --------
@@ -143,17 +151,24 @@ def options(name: str) -> tuple[str, ...]:
     return tuple(inspect.signature(_FACTORIES[name]).parameters)
 
 
-def _options(text: str, name: str) -> dict[str, Any]:
+def _words(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
+    """Return the options whose values may be words, by their annotations."""
+    return {key for key, parameter in parameters.items() if "str" in str(parameter.annotation)}
+
+
+def _options(text: str, name: str, words: Container[str] = ()) -> dict[str, Any]:
+    """Return the options behind a name's colon, ``key=value,key=value``; those in `words` may be words."""
     options: dict[str, Any] = {}
     for item in filter(None, text.split(",")):
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"in {name!r} the option {item!r} has no value; write NAME:key=value,key=value.")
-        options[key.strip()] = _literal(value.strip())
+        options[key.strip()] = _literal(value.strip(), key.strip() in words)
     return options
 
 
-def _literal(text: str) -> Any:
+def _literal(text: str, word: bool) -> Any:
+    """Return the number, truth value or None that a text spells, or the text where a word is admitted."""
     if text.lower() in ("true", "false", "none"):
         return {"true": True, "false": False, "none": None}[text.lower()]
     for kind in (int, float):
@@ -161,6 +176,8 @@ def _literal(text: str) -> Any:
             return kind(text)
         except ValueError:
             continue
+    if word:
+        return text
     raise ValueError(f"option value {text!r} is neither a number, true, false nor none.")
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from divkit.core.divergence import Divergence, describe
 from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.core.notes import Note
+from divkit.core.uncertainty import Remainder
 from divkit.critic.ascent import Ascent, Look, Task, ascend, refresh, score
 from divkit.critic.choice import Choice, factories
 from divkit.critic.dual import Calibration, Dual, Pair, Scores, Sides
@@ -95,11 +97,10 @@ class Variational(Divergence):
             "calibration": torch.tensor([critic.calibration[:4] for critic in trained], dtype=torch.float64),
             "fold_x": folds[0],
             "fold_y": folds[1],
-            "measured": measured,
         }
         worst = max(statuses, key=list(Status).index)
         unsolved = sum(status is not Status.CONVERGED for status in statuses) / len(statuses)
-        return Solution(state, worst, sum(critic.steps for critic in trained), unsolved, lower)
+        return Solution(state, worst, sum(critic.steps for critic in trained), unsolved, lower, notes=measured)
 
     def _train(self, x: Measure, y: Measure, seed: int, generator: torch.Generator) -> _Trained:
         """One critic from all of these rows: early stopped, calibrated and, of several, chosen on an inner split."""
@@ -166,20 +167,20 @@ class Variational(Divergence):
         with torch.no_grad():
             critics = self._critics(x, solution)
             training = of_training([float(self.dual.value(critic(x), critic(y), x, y)) for critic in critics], stable=True)
-        notes = {**made.notes, "stderr_of_training": training}
-        return made._replace(noise=math.hypot(made.noise, training), notes=notes)
+        notes = {**made.notes, Note.STDERR_OF_TRAINING: training}
+        return made._replace(rest=made.rest.and_noise(training), notes=notes)
 
     def _together(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         """Terms of all folds' scores at once."""
         raw = self._both(x, y, solution, cut=False)
         s, t = (scores.clamp(*_ends(scores, solution, side)) for scores, side in zip(raw, "xy"))
         made = self.dual.judge(s, t, x, y, (raw[0] - s, raw[1] - t))
-        notes = {**made.notes, **solution.state.get("measured", {})}
+        notes = dict(made.notes)
         spans = self.dual.spans(s.dtype, x, y)
         if x.uniform and y.uniform and all(map(math.isfinite, spans)):
             parts = [(made.x, solution.state.get("fold_x")), (made.y, solution.state.get("fold_y"))]
             least = max(sum(bernstein(*part, span) for part, span in zip(parts, spans)), self.dual.least)
-            notes["lower_finite_sample"] = least
+            notes[Note.LOWER_FINITE_SAMPLE] = least
         return made._replace(notes=notes)
 
     def _apart(self, x: Measure, y: Measure, solution: Solution) -> Terms:
@@ -191,8 +192,8 @@ class Variational(Divergence):
             share, other = (m.weights[rows].sum() for m, rows in ((x, i), (y, j)))
             a = a.index_put((i,), found.x.double())
             b = b.index_put((j,), found.y.double() * share / other)
-            second += float(share.detach() * found.second_order) ** 2
-        return Terms(a, b, second_order=math.sqrt(second))
+            second += float(share.detach() * found.rest.second_order) ** 2
+        return Terms(a, b, Remainder(math.sqrt(second)))
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         if self.dual.apart and len(solution.state["critics"]) > 1:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Bias, Terms
+from divkit.core.notes import Note
 from divkit.critic.dual import Pair
 from divkit.data.measure import Measure
 from divkit.fdiv.logit import LogitDual, compared, diagnosed, unseen
@@ -88,7 +89,7 @@ class Bound(LogitDual):
         return min(self.evaluate.limit(dtype), self.witnessed(x, y))
 
     @torch.no_grad()
-    def _cut(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> dict[str, float | str]:
+    def _cut(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> dict[str, float | int | str]:
         """The share of logits that were cut; it matters where a cut one further out would move the value by its noise."""
         share = float(x.mean((beyond[0] != 0).double()) + y.mean((beyond[1] != 0).double())) / 2
         end, value, moved, variance = self.evaluate.limit(s.dtype), -self.evaluate.minimum, 0.0, 0.0
@@ -97,10 +98,10 @@ class Bound(LogitDual):
             value += sign * float(m.mean(terms))
             moved += float(m.mean((f((v + far.clamp(-1, 1)).clamp(-end, end)) - terms).abs()))
             variance += float(terms.var()) / m.n
-        notes: dict[str, float | str] = {"clipped_share": share}
+        notes: dict[str, float | int | str] = {Note.CLIPPED_SHARE: share}
         if moved > max(math.sqrt(variance), SLIGHT * value):
             largest = max(float(s.abs().max()), float(t.abs().max()))
-            notes["saturated"] = (
+            notes[Note.SATURATED] = (
                 f"{share:.1%} of the logits were cut, at ±{largest:.3g} or before, about the largest that "
                 f"{min(x.n, y.n)} samples can witness; the divergence may be far above this bound."
             )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.core.notes import Note
 from divkit.critic.dual import Calibration
 from divkit.critic.relabelling import relabelled
 from divkit.critic.splits import cut_folds, inner_split, of_training
@@ -141,7 +142,7 @@ class Classifier(Divergence):
         unseen = [logits.gather(0, solution.state[f"fold_{side}"][None])[0] for logits, side in ((s, "x"), (t, "y"))]
         made = dual.terms(unseen[0], unseen[1], x, y)
         training = of_training([float(dual.value(p, q, x, y)) for p, q in zip(s, t)], stable=False)
-        return made._replace(noise=training, notes={**made.notes, "stderr_of_training": training})
+        return made._replace(rest=made.rest.and_noise(training), notes={**made.notes, Note.STDERR_OF_TRAINING: training})
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
         """As for critics: half of the rows train a classifier, the other half are relabelled."""

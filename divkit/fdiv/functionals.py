@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Bias, Terms
+from divkit.core.notes import Note
 from divkit.critic.dual import Pair
 from divkit.data.measure import Measure
 from divkit.fdiv.logit import LogitDual, diagnosed
@@ -33,7 +34,7 @@ class _Functional(LogitDual):
         made, limit = self.bare(s, t, x, y), self.witnessed(x, y)
         with torch.no_grad():
             cut = [((v.abs() > limit) | (far != 0)).double() for v, far in zip((s, t), beyond)]
-        return made._replace(notes={"clipped_share": float(x.mean(cut[0]) + y.mean(cut[1])) / 2, **diagnosed(made)})
+        return made._replace(notes={Note.CLIPPED_SHARE: float(x.mean(cut[0]) + y.mean(cut[1])) / 2, **diagnosed(made)})
 
     def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self.witnessed(x, y)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Estimate, Terms
+from divkit.core.modes import without_graph
+from divkit.core.notes import Note
+from divkit.core.uncertainty import Remainder
 from divkit.critic import Choice, LogitNetwork, Variational
 from divkit.critic.ascent import Ascent
 from divkit.critic.networks import Factory
@@ -16,7 +19,7 @@ from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.logit import LogitDual
 from divkit.fdiv.table import KL
-from divkit.support.checks import whole
+from divkit.support.checks import enough, whole
 
 __all__ = ["mutual_information"]
 
@@ -77,15 +80,11 @@ def mutual_information(
                 f"{side} has weights, of which mutual information takes none: a pair's weight is no product of two others'. "
                 f"Draw rows by their weights first."
             )
-    if left.n < 3 * ascent.folds:
-        raise ValueError(
-            f"Found array with {left.n} sample(s) while a minimum of {3 * ascent.folds} is required: "
-            f"derangements in each of {ascent.folds} folds."
-        )
+    enough("x and y", left.n, 3 * ascent.folds, f"for derangements in each of {ascent.folds} folds")
     dtype = torch.promote_types(left.dtype, right.dtype)
     one, two = (part.detach().to(dtype) for part in (*left.parts, *right.parts))
     variational = Variational(dual, critic=critic, ascent=ascent)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(one.device.type, enabled=False):
+    with without_graph(one.device):
         joint = Measure._of((one, two), None)
         generator = torch.Generator().manual_seed(ascent.seed)
         folds = cut_folds(joint, ascent.folds, generator)
@@ -95,8 +94,9 @@ def mutual_information(
         solution = variational.crossfit(joint, product, (folds, folds.repeat(derangements)), generator)
         found = variational.terms(joint, product, solution)
         both = _by_row(found.y, row, partner, joint.n)
-    notes = {key: note for key, note in found.notes.items() if key != "lower_finite_sample"}  # the product's rows are no sample
-    terms = Terms(found.x, both, noise=found.noise, notes={**notes, "derangements": derangements})
+    # the product's rows are no sample, for which a bound of finite samples would hold
+    notes = {key: note for key, note in found.notes.items() if key != Note.LOWER_FINITE_SAMPLE}
+    terms = Terms(found.x, both, Remainder(noise=found.rest.noise), {**notes, Note.DERANGEMENTS: derangements})
     return Estimate.of(
         f"mutual information ({dual.name})", joint, joint, terms, solution, bias=dual.bias, settings=variational.settings
     )

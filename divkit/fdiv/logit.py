@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Terms
+from divkit.core.notes import Note
 from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.data.measure import Measure
 from divkit.fdiv.records import FDivergence
@@ -112,7 +113,7 @@ def platt(scores: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], rows: f
 
 
 @torch.no_grad()
-def diagnosed(terms: Terms, tame: bool = False) -> dict[str, float | str]:
+def diagnosed(terms: Terms, tame: bool = False) -> dict[str, float | int | str]:
     """Notes on the heavier of the two tails of a bound's terms; no verdict on `tame` ones, whose variance is known to exist."""
     indices = {"x": pareto_index(terms.x), "y": pareto_index(terms.y)}
     side = max(indices, key=indices.__getitem__)
@@ -120,7 +121,7 @@ def diagnosed(terms: Terms, tame: bool = False) -> dict[str, float | str]:
 
 
 @torch.no_grad()
-def unseen(record: FDivergence, s: Tensor, t: Tensor, x: Measure, y: Measure) -> dict[str, float | str]:
+def unseen(record: FDivergence, s: Tensor, t: Tensor, x: Measure, y: Measure) -> dict[str, float | int | str]:
     r"""A note where one law has mass at which the other sample has no rows, and the record grows there without bound.
 
     :math:`E_Q\, e^v`, 1 for log p/q, is what the rows of y see of P, and :math:`E_P\, e^{-v}` what those of x see of Q: that a
@@ -143,7 +144,7 @@ def unseen(record: FDivergence, s: Tensor, t: Tensor, x: Measure, y: Measure) ->
 
 
 @torch.no_grad()
-def compared(record: FDivergence, s: Tensor, t: Tensor, x: Measure, y: Measure) -> dict[str, float | str]:
+def compared(record: FDivergence, s: Tensor, t: Tensor, x: Measure, y: Measure) -> dict[str, float | int | str]:
     r"""The plug-in reading :math:`E_P f(e^v)/e^v` (for `kl` :math:`E_P v`) beside the bound, and a note on disagreement.
 
     What must agree with the bound is the reading over both samples, :math:`E_M f(e^v) q/m` with M their mixture: it differs by
@@ -156,9 +157,9 @@ def compared(record: FDivergence, s: Tensor, t: Tensor, x: Measure, y: Measure) 
     gap = float(x.mean(own) + y.mean(other))
     variance = sum(float((m.weights.double().square() * (g - m.mean(g)).square()).sum()) for m, g in ((x, own), (y, other)))
     bound = float(x.mean(a) - y.mean(record.b(t)))
-    notes: dict[str, float | str] = {"plug_in": plug_in}
+    notes: dict[str, float | int | str] = {Note.PLUG_IN: plug_in}
     if abs(gap) > APART * math.sqrt(variance) and abs(gap) > NOTABLE * max(abs(bound), abs(bound + gap)):
-        notes["disagreement"] = (
+        notes[Note.DISAGREEMENT] = (
             f"the same logit read as a density ratio gives {bound + gap:.4g}, the bound {bound:.4g}, "
             f"{abs(gap) / math.sqrt(max(variance, 1e-300)):.1f} standard errors apart: it is no log density ratio; "
             f"try another critic, or more rows."

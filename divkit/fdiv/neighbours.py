@@ -12,9 +12,10 @@ from torch import Tensor
 from divkit import pairs
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Terms
+from divkit.core.notes import Note, Notes
 from divkit.data.measure import Measure
 from divkit.fdiv.functionals import checked_order
-from divkit.support.checks import whole
+from divkit.support.checks import enough, whole
 
 __all__ = ["NearestNeighbourKL", "NearestNeighbourRenyi"]
 
@@ -38,8 +39,7 @@ class _NearestNeighbour(Divergence):
         super().require(x, y)
         k = self.neighbours
         for name, m, least in (("x", x, k + 1), ("y", y, k)):
-            if m.n < least:
-                raise ValueError(f"Found array with {m.n} sample(s) while a minimum of {least} is required: {name} for k={k}.")
+            enough(name, m.n, least, f"for k={k}")
             if not m.uniform:
                 raise ValueError(f"{self.name} counts neighbours and takes no weights_{name}; use kl, which does.")
 
@@ -113,7 +113,7 @@ class NearestNeighbourKL(_NearestNeighbour):
         return self.k
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        notes = {"tied_share": float(solution.state["tied"].double().mean())}
+        notes: Notes = {Note.TIED_SHARE: float(solution.state["tied"].double().mean())}
         logits = self.logits(x, y, solution)
         of_x, of_y = self.neighbourly(solution, torch.ones_like(logits.detach()), y.n)
         return Terms(logits + of_x, of_y, notes=notes)
@@ -174,7 +174,7 @@ class NearestNeighbourRenyi(_NearestNeighbour):
         exponents = power * self.logits(x, y, solution) + correction * (~solution.state["tied"]).double()
         top = exponents.detach().max()
         share = torch.exp(exponents - top)
-        notes = {"tied_share": float(solution.state["tied"].double().mean())}
+        notes: Notes = {Note.TIED_SHARE: float(solution.state["tied"].double().mean())}
         of_x, of_y = self.neighbourly(solution, (share / share.mean()).detach(), y.n)
         made = Terms.of_means(lambda g, h: (g[0].log() + top) / power, (x, share[:, None]), (y, share.new_zeros(y.n, 1)), notes)
         return made._replace(x=made.x + of_x, y=of_y)

@@ -14,6 +14,7 @@ from torch import Size, Tensor
 
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Terms
+from divkit.core.modes import without_graph
 from divkit.core.registry import get
 from divkit.critic import Choice, Dual, LogitNetwork, Variational, linear, quadratic
 from divkit.critic.ascent import Ascent
@@ -247,7 +248,7 @@ def density_ratio(
     p, q = pair(x, y, weights_x, weights_y)
     variational = Variational(Bound(GAN), critic=critic, ascent=ascent)
     variational.require(p, q)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(p.device.type, enabled=False):
+    with without_graph(p.device):
         p, q = p.detach(), q.detach()
         solution = variational.solve(p, q)
         held_out = variational.scores(p, solution, "x"), variational.scores(q, solution, "y")

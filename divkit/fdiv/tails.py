@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from divkit.core.notes import Note, Notes
+
 __all__ = ["TailSettings", "pareto_index", "verdict"]
 
 
@@ -79,14 +81,16 @@ def pareto_index(values: Tensor, settings: TailSettings = TailSettings()) -> flo
     return min(index, 0.0) if light else index
 
 
-def verdict(index: float, side: str, settings: TailSettings = TailSettings()) -> dict[str, float | str]:
+def verdict(index: float, side: str, settings: TailSettings = TailSettings()) -> Notes:
     """Return the notes on a tail of this index in the terms of `side`: a sentence from ½ on, a warning from .7 on."""
-    notes: dict[str, float | str] = {"tail_index": index}
+    notes: dict[str, float | int | str] = {Note.TAIL_INDEX: index}
     which = f"the terms of {side} have a heavy tail (Pareto index {index:.2f})"
     if index >= 1:
-        notes["unreliable"] = f"{which}: their mean cannot be estimated from samples, and value and standard error say little."
+        sentence = "their mean cannot be estimated from samples, and value and standard error say little"
+        notes[Note.UNRELIABLE] = f"{which}: {sentence}."
     elif index >= settings.doubtful:
-        notes["unreliable"] = f"{which}: their variance is infinite or nearly so, and the standard error understates the error."
+        sentence = "their variance is infinite or nearly so, and the standard error understates the error"
+        notes[Note.UNRELIABLE] = f"{which}: {sentence}."
     elif index >= 0.5:
-        notes["heavy_tail"] = f"{which}: their variance may be infinite, and the standard error is rough."
+        notes[Note.HEAVY_TAIL] = f"{which}: their variance may be infinite, and the standard error is rough."
     return notes

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Terms
+from divkit.core.notes import Note
+from divkit.core.uncertainty import Remainder
 from divkit.data.measure import Measure
 from divkit.kernel.kernels import Gaussian, Kernel, thinned
 from divkit.kernel.mmd import MMD
@@ -90,9 +92,11 @@ class BlockMMD(Divergence):
         return Terms(
             torch.cat([terms.x * (x.n / (p.n * count)) for p, _, terms in found]),
             torch.cat([terms.y * (y.n / (q.n * count)) for _, q, terms in found]),
-            second_order=math.hypot(*(terms.second_order for *_, terms in found)) / count,
-            growth=sum(terms.growth for *_, terms in found) / count**2,
-            notes={**found[0][2].notes, "blocks": count},
+            Remainder(
+                math.hypot(*(terms.rest.second_order for *_, terms in found)) / count,
+                growth=sum(terms.rest.growth for *_, terms in found) / count**2,
+            ),
+            {**found[0][2].notes, Note.BLOCKS: count},
         )
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:

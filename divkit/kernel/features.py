@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from divkit import pairs
 from divkit.core.estimate import Solution, Terms
+from divkit.core.notes import Note
 from divkit.data.measure import Measure
 from divkit.kernel.kernels import Gaussian, Kernel, Laplace, thinned
 from divkit.kernel.mmd import MMD
@@ -82,7 +83,7 @@ class FourierMMD(PairStatistic):
 
     def _places(self, x: Measure, y: Measure, solution: Solution) -> tuple[Kernel, Tensor, Tensor, Tensor]:
         """The kernel, and points and frequencies in a common frame."""
-        numbers = {key: value for key, value in solution.state.items() if key not in ("said", "frequencies")}
+        numbers = {key: value for key, value in solution.state.items() if key != "frequencies"}
         frame = pairs.frame(x, y)
         kernel = self.kernel.fitted(numbers).scaled(frame.scale)
         omega = solution.state["frequencies"] / kernel.bandwidth  # type: ignore[attr-defined]
@@ -97,8 +98,9 @@ class FourierMMD(PairStatistic):
             noise = float(_squares(p - q).std()) / math.sqrt(omega.shape[1])
             second = second_order(kernel, x, y, px, py)
         notes = {key: value for key, value in solution.state.items() if key != "frequencies"}
-        notes |= {"frequencies": omega.shape[1], "stderr_of_frequencies": noise}
-        return with_errors(kernel, (x, px, alpha), (y, py, beta), second)._replace(noise=noise, notes=notes)
+        notes |= {Note.FREQUENCIES: omega.shape[1], Note.STDERR_OF_FREQUENCIES: noise}
+        terms = with_errors(kernel, (x, px, alpha), (y, py, beta), second)
+        return terms._replace(rest=terms.rest.and_noise(noise), notes=notes)
 
     def _own(self, m: Measure, sums: Tensor) -> Tensor:
         """Σ_{j≠i} wⱼ k(xᵢ, xⱼ)/(1 − Σw²) of the sums with j = i, where k is one."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from divkit import pairs
 from divkit.core.estimate import Solution, Terms
+from divkit.core.notes import Note
 from divkit.data.measure import Measure, pair
 from divkit.kernel.kernels import Gaussian, Kernel, NegativeDistance
 from divkit.kernel.second import payload, second_of_sums, with_errors
@@ -78,10 +79,10 @@ class MMD(PairStatistic):
         found, said = self.kernel.fit(pooled)
         _examine(self.kernel.fitted(found), pooled[:4].clone())
         found = {key: value * frame.scale if key.endswith(("bandwidth", "length")) else value for key, value in found.items()}
-        return Solution(state={**found, **({"said": said} if said else {})})
+        return Solution(state=found, notes={Note.BANDWIDTH_RULE: said} if said else {})
 
     def _framed(self, x: Measure, y: Measure, solution: Solution) -> tuple[Kernel, Tensor, Tensor]:
-        kernel = self.kernel.fitted({key: value for key, value in solution.state.items() if key != "said"})
+        kernel = self.kernel.fitted(solution.state)
         if not kernel.form.vanishes:
             return kernel, x.flat, y.flat
         frame = pairs.frame(x, y)
@@ -123,7 +124,7 @@ class MMD(PairStatistic):
 
     def fitted(self, pooled: Measure) -> MMD:
         """The same with the bandwidth of the pooled sample."""
-        found = {key: value for key, value in self.solve(pooled, pooled).state.items() if key != "said"}
+        found = self.solve(pooled, pooled).state
         return replace(self, kernel=self.kernel.fitted(found))
 
     def chosen(self, pooled: Measure, label: Tensor) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from divkit import pairs
 from divkit.core.estimate import Terms
+from divkit.core.uncertainty import Remainder
 from divkit.data.measure import Measure
 from divkit.kernel.kernels import Kernel, thinned
 
@@ -42,9 +43,8 @@ def with_errors(k: Kernel, x: tuple[Measure, Tensor, Tensor], y: tuple[Measure, 
     (p, px, alpha), (q, py, beta) = x, y
     with torch.no_grad():
         growth = 4 * _eigenvalue(k, p, q, px, py)
-    return Terms(
-        2 * alpha - p.mean(alpha), 2 * beta - q.mean(beta), second_order=second.total, growth=growth, own=(second.x, second.y)
-    )
+    rest = Remainder(second.total, (second.x, second.y), growth)
+    return Terms(2 * alpha - p.mean(alpha), 2 * beta - q.mean(beta), rest)
 
 
 def second_of_sums(x: Measure, y: Measure, cross: pairs.Sums, own_x: pairs.Sums, own_y: pairs.Sums) -> Second:

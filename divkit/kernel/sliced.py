@@ -12,6 +12,7 @@ from torch import Tensor
 
 from divkit import pairs
 from divkit.core.estimate import Solution, Terms
+from divkit.core.notes import Note, Notes
 from divkit.data.measure import Measure
 from divkit.kernel.kernels import NegativeDistance
 from divkit.kernel.second import second_order, with_errors
@@ -98,14 +99,15 @@ class SlicedEnergy(PairStatistic):
             spread = float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
             noise = math.nan if said else spread
             second = second_order(kernel, x, y, frame.x, frame.y)
-        notes = {
-            "projections": len(theta),
-            "stderr_of_projections": frame.scale * noise,
+        notes: Notes = {
+            Note.PROJECTIONS: len(theta),
+            Note.STDERR_OF_PROJECTIONS: frame.scale * noise,
             **said,
-            "energy": constant * frame.scale * float(each.detach().mean()),
+            Note.ENERGY: constant * frame.scale * float(each.detach().mean()),
         }
         energy = with_errors(kernel, (x, frame.x, constant * alpha), (y, frame.y, constant * beta), second)
-        return energy._replace(noise=constant * noise, notes=notes).times(frame.scale / constant)
+        rest = energy.rest.and_noise(constant * noise)
+        return energy._replace(rest=rest, notes=notes).times(frame.scale / constant)
 
     def _slices(self, x: Measure, y: Measure, frame: pairs.Frame, theta: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """For chunks of directions, in the frame: values (L,), and α (n,), β (m,) summed over them."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from divkit.core.notes import Note, Notes
+
 __all__ = ["directions", "too_few"]
 
 ENOUGH = 5  # directions: the deviation of fewer is no error to go by
@@ -22,8 +24,8 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
     return (rows * signs).to(dtype=like.dtype, device=like.device)
 
 
-def too_few(count: int, d: int) -> dict[str, str]:
-    """A note where so few directions in d dimensions cannot tell how much they differ; in one dimension there is one."""
+def too_few(count: int, d: int) -> Notes:
+    """Return a note where so few directions in d dimensions cannot tell how much they differ; in one dimension there is one."""
     if d == 1 or count >= ENOUGH:
         return {}
-    return {"stderr": f"no standard error from {count} projection(s); a minimum of {ENOUGH} is required"}
+    return {Note.STDERR: f"no standard error from {count} projection(s); a minimum of {ENOUGH} is required"}

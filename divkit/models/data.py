@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from divkit.metrics.modes import grid, ring, swiss_roll
+from divkit.support.checks import enough
 
 __all__ = ["SETS", "Data", "load", "split"]
 
@@ -60,8 +61,7 @@ def split(name: str, x: Tensor, labels: Tensor | None, generator: torch.Generato
     """Hold out a random fifth."""
     order = torch.randperm(len(x), generator=generator)
     cut = max(1, round(HELD * len(x)))
-    if len(x) < 2:
-        raise ValueError(f"Found array with {len(x)} sample(s) while a minimum of 2 is required: {name}.")
+    enough(name, len(x), 2)
     test, train = order[:cut], order[cut:]
     return Data(name, x[train], x[test], None if labels is None else (labels[train], labels[test]))
 

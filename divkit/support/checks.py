@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["at_least", "between", "positive", "whole"]
+__all__ = ["at_least", "between", "enough", "positive", "whole"]
 
 
 def positive(name: str, value: Any) -> None:
@@ -30,6 +30,12 @@ def whole(name: str, value: Any, least: int = 1) -> None:
     """Refuse what is not a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+
+
+def enough(name: str, have: int, need: int, why: str = "") -> None:
+    """Refuse fewer samples than an estimator needs; `why` says what needs them."""
+    if have < need:
+        raise ValueError(f"Found array with {have} sample(s) while a minimum of {need} is required: {name}{why and ' '}{why}.")
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from divkit.core import registry
 from divkit.core.divergence import Divergence
 from divkit.data.measure import Measure, pair
+from divkit.support.checks import enough
 from divkit.support.spelling import meant
 from divkit.testing.adaptive import Adaptive
 from divkit.testing.c2st import ClassifierTest
@@ -123,8 +124,7 @@ def _require(label: str, measure: Measure) -> None:
     """Refuse a sample that no test can take: one with weights, or of fewer than two rows."""
     if not measure.uniform:
         raise ValueError(f"{label} has weights: weighted rows are not exchangeable, as the test needs them. Resample.")
-    if measure.n < 2:
-        raise ValueError(f"Found array with {measure.n} sample(s) while a minimum of 2 is required: {label} for a test.")
+    enough(label, measure.n, 2, "for a test")
 
 
 def _within_pairs(x: Measure, y: Measure) -> Relabelling:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.divergence import Divergence
+from divkit.core.modes import without_graph
 from divkit.data.measure import Measure
 from divkit.support.checks import whole
 from divkit.support.warnings import caution
@@ -138,7 +139,7 @@ def permutation_test(name: str, statistic: Statistic, x: Measure, y: Measure, am
         raise ValueError(f"the labels {among.scheme} cannot change places; no p-value can be had.")
     solves = getattr(type(statistic), "null", None) is Divergence.null
     size = draws.settings.batch(x.n + y.n, solves)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+    with without_graph(x.device):
         pooled = _double(x.detach().cat(y.detach()))
         batches = among.all(size) if exhaustive else among.drawn(count, size, draws.seed)
         tally = _Tally(None if exhaustive else draws.enough, draws.settings.ties)

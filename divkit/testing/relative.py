@@ -119,4 +119,5 @@ def _estimate(spec: Divergence, name: str, data: Measure, other: Measure, a: Mea
     if isinstance(spec, MMD):
         with torch.no_grad():
             shared = spec.solve(data.detach(), a.detach().cat(b.detach()))
-    return spec.estimate(data, other, solution=shared, name=name)
+    spec.require(data, other)
+    return spec.assess(data, other, shared, name)

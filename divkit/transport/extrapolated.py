@@ -10,6 +10,8 @@ from torch import Tensor
 
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.core.notes import Note, Notes
+from divkit.core.uncertainty import Remainder
 from divkit.data.measure import Measure
 from divkit.support.checks import positive, whole
 
@@ -101,6 +103,7 @@ class Extrapolated(Divergence):
             status=failed.status if failed else Status.CONVERGED,
             steps=sum(s.steps for s in solved),
             error=max(s.error for s in solved),
+            notes=solved[0].notes,
         )
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
@@ -117,8 +120,9 @@ class Extrapolated(Divergence):
             v = v.index_add(0, half.columns, -share / y.weights[half.columns].sum() * terms.y)
         splits = torch.tensor(values, dtype=torch.float64).view(self.repeats, 2).mean(1)
         noise = factor * float(splits.std()) / self.repeats**0.5
-        notes = {"rate": rate, "plug_in": float(whole_sample.value(x, y).detach()), "stderr_of_splits": noise}
-        return Terms(u, v, noise=noise, notes={**whole_sample.notes, **notes})
+        plug_in = float(whole_sample.value(x, y).detach())
+        notes: Notes = {Note.RATE: rate, Note.PLUG_IN: plug_in, Note.STDERR_OF_SPLITS: noise}
+        return Terms(u, v, Remainder(noise=noise), {**whole_sample.notes, **notes})
 
     def _halves(self, x: Measure, y: Measure) -> list[_Half]:
         generator = torch.Generator(device="cpu").manual_seed(self.seed)

@@ -11,6 +11,7 @@ from torch import Tensor
 from divkit import pairs
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Terms
+from divkit.core.notes import Note
 from divkit.data.measure import Measure
 
 __all__ = ["GaussianWasserstein"]
@@ -59,9 +60,9 @@ class GaussianWasserstein(Divergence):
         u, v = a.influence(2 * gap, eye - 2 * at_a), b.influence(-2 * gap, eye - 2 * at_b)
         rest = value - x.mean(u).detach() - y.mean(v).detach()
         unit = frame.unit(2.0)
-        notes = {}
+        notes: dict[str, float | int | str] = {}
         if a.shrinkage or b.shrinkage:
-            notes["shrinkage"] = f"no more rows than columns: covariances shrunk by {a.shrinkage:.3g} and {b.shrinkage:.3g}"
+            notes[Note.SHRINKAGE] = f"no more rows than columns: covariances shrunk by {a.shrinkage:.3g} and {b.shrinkage:.3g}"
         return Terms(unit * (u + rest), unit * v, notes=notes)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from divkit import pairs
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Status, Terms
+from divkit.core.notes import Note
 from divkit.data.measure import Measure
 from divkit.support.checks import positive, whole
 from divkit.transport.costs import Power
@@ -151,9 +151,9 @@ class _Placed:
     def terms(self, u: Tensor, v: Tensor, constant: float) -> Terms:
         """From what the potentials add per unit of mass, and what the value has beyond."""
         (mass_x, mass_y), half = self.mass, constant / 2
-        notes: dict[str, Any] = {"epsilon": self.across.epsilon * self.unit}
+        notes: dict[str, float | int | str] = {Note.EPSILON: self.across.epsilon * self.unit}
         if not self.kept:
-            notes["mass"] = f"masses of {mass_x:g} and {mass_y:g} are transported where that is cheaper than to lose them"
+            notes[Note.MASS] = f"masses of {mass_x:g} and {mass_y:g} are transported where that is cheaper than to lose them"
         u, v = self.sides["x"].in_rows(u), self.sides["y"].in_rows(v)
         return Terms((mass_x * u + half) * self.unit, (mass_y * v + half) * self.unit, notes=notes)
 

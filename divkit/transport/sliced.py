@@ -13,6 +13,8 @@ from torch import Tensor
 from divkit import pairs
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Terms
+from divkit.core.notes import Note, Notes
+from divkit.core.uncertainty import Remainder
 from divkit.data.measure import Measure
 from divkit.lines.coupling import couple
 from divkit.lines.directions import directions, too_few
@@ -102,8 +104,8 @@ class SlicedWasserstein(Divergence):
         d = frame.x.shape[1]
         said = too_few(len(theta), d)
         noise = math.nan if said else unit * _noise(each.detach(), d)
-        notes = {"projections": len(theta), "stderr_of_projections": noise, **said}
-        return Terms(unit * (u + moved), unit * v, noise=noise, notes=notes)
+        notes: Notes = {Note.PROJECTIONS: len(theta), Note.STDERR_OF_PROJECTIONS: noise, **said}
+        return Terms(unit * (u + moved), unit * v, Remainder(noise=noise), notes)
 
 
 def _noise(values: Tensor, d: int) -> float:

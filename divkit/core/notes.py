@@ -1,0 +1,85 @@
+"""Notes: what stands beside the value and the error of an estimate, each under a key that says what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+
+__all__ = ["Kind", "Note", "Notes", "SaturatedBound", "UnreliableEstimate"]
+
+Notes = Mapping[str, float | int | str]  # keys are members of `Note`, or names of a kernel's fields that the samples set
+
+
+class SaturatedBound(UserWarning):
+    """A variational bound is as large as samples of this size can make it: the divergence may be far above."""
+
+
+class UnreliableEstimate(UserWarning):
+    """The samples themselves say that value or standard error cannot be trusted: a heavy tail, two readings that disagree."""
+
+
+class Kind(Enum):
+    """What a note is; the values are sentences."""
+
+    NUMBER = "a number that tells how the estimate came about"
+    SETTING = "what a relative setting came to on these samples"
+    REASON = "the reason why a number is missing"
+    CAUTION = "a sentence that is also given as a warning"
+    REMARK = "a sentence on how to read the value"
+
+
+class Note(StrEnum):
+    """The keys of notes, each a string with its kind, its meaning and, for a caution, the category of its warning.
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> e = dk.estimate("entropic-ot", [0.0, 1.0], [1.0, 3.0], epsilon=0.5)
+    >>> e.notes[Note.EPSILON], e.notes["epsilon"], Note.EPSILON.kind.name
+    (0.5, 0.5, 'SETTING')
+    """
+
+    kind: Kind
+    meaning: str
+    warning: type[Warning] | None
+
+    def __new__(cls, key: str, kind: Kind, meaning: str, warning: type[Warning] | None = None) -> Note:
+        """Make a string that carries what the key means."""
+        note = str.__new__(cls, key)
+        note._value_ = key
+        note.kind, note.meaning, note.warning = kind, meaning, warning
+        return note
+
+    BANDWIDTH = "bandwidth", Kind.SETTING, "the kernel's bandwidth, in units of the data"
+    LENGTH = "length", Kind.SETTING, "the kernel's length scale, in units of the data"
+    GAMMA = "gamma", Kind.SETTING, "the factor of the inner product in a polynomial kernel"
+    EPSILON = "epsilon", Kind.SETTING, "the entropic regularisation, in units of the cost"
+    RATE = "rate", Kind.SETTING, "the assumed power of 1/n by which the bias falls"
+    FREQUENCIES = "frequencies", Kind.SETTING, "the number of random frequencies"
+    PROJECTIONS = "projections", Kind.SETTING, "the number of directions; one in one dimension"
+    BLOCKS = "blocks", Kind.SETTING, "the number of blocks of rows"
+    DERANGEMENTS = "derangements", Kind.SETTING, "the number of times that every row met another partner"
+
+    LOWER_CONFIDENCE = "lower_confidence", Kind.NUMBER, "the value less 1.64 standard errors: a lower bound at level 95 %"
+    LOWER_FINITE_SAMPLE = "lower_finite_sample", Kind.NUMBER, "a lower bound at level 95 % that holds at any sample size"
+    PLUG_IN = "plug_in", Kind.NUMBER, "a second reading of the same solution, without a bound or an extrapolation"
+    CLIPPED_SHARE = "clipped_share", Kind.NUMBER, "the share of rows whose logit was cut"
+    TAIL_INDEX = "tail_index", Kind.NUMBER, "the Pareto index of the heavier tail of the terms; from 1/2 on errors are rough"
+    TIED_SHARE = "tied_share", Kind.NUMBER, "the share of rows with a neighbour at distance zero"
+    LIPSCHITZ = "lipschitz", Kind.NUMBER, "the largest slope of the critic that was measured"
+    ENERGY = "energy", Kind.NUMBER, "the estimate of the energy distance itself"
+    STDERR_OF_FREQUENCIES = "stderr_of_frequencies", Kind.NUMBER, "the part of the standard error due to the frequencies"
+    STDERR_OF_PROJECTIONS = "stderr_of_projections", Kind.NUMBER, "the part of the standard error due to the directions"
+    STDERR_OF_SPLITS = "stderr_of_splits", Kind.NUMBER, "the part of the standard error due to random halves"
+    STDERR_OF_TRAINING = "stderr_of_training", Kind.NUMBER, "the part of the standard error due to trainings that differ"
+
+    STDERR = "stderr", Kind.REASON, "why there is no standard error"
+
+    SATURATED = "saturated", Kind.CAUTION, "the bound is as large as so many samples admit", SaturatedBound
+    UNRELIABLE = "unreliable", Kind.CAUTION, "the tail of the terms is too heavy for a mean or its error", UnreliableEstimate
+    DISAGREEMENT = "disagreement", Kind.CAUTION, "two readings of one solution differ beyond their errors", UnreliableEstimate
+
+    MASS = "mass", Kind.REMARK, "what became of weights whose sums differ"
+    HEAVY_TAIL = "heavy_tail", Kind.REMARK, "the tail of the terms makes the standard error rough"
+    SHRINKAGE = "shrinkage", Kind.REMARK, "covariances were shrunk, as there are no more rows than columns"
+    BANDWIDTH_RULE = "bandwidth_rule", Kind.REMARK, "the rule that set the bandwidth where the median distance is zero"
