@@ -1,4 +1,4 @@
-"""The records of a delimited text file, as cells of text."""
+"""Cells of a delimited text file, record by record."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TextIO
 
 __all__ = ["records"]
 
-LONGEST_LINE = 2**24  # characters: room for a million columns
+LONGEST_LINE = 2**24  # characters, room for a million columns: a longer line is taken for a broken file
 
 
 def records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the cells of each record; blank lines are skipped, except between the cells of a single column.
+    """Yield the line number and the cells of each record; blank lines are skipped, except between the cells of one column.
 
     Raises
     ------
@@ -42,6 +42,7 @@ def records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lines(file: TextIO) -> Iterator[str]:
+    """Yield lines of text; refuse endless ones and NUL bytes."""
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
@@ -53,6 +54,7 @@ def _lines(file: TextIO) -> Iterator[str]:
 
 
 def _undecodable(path: Path) -> str:
+    """Return a message with the first line that is not UTF-8."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from divkit.data.arrays import numbers_of, shaped
 from divkit.data.frames import shown
+from divkit.support.checks import enough
 
 __all__ = ["Missing", "Scale", "complete", "complete_array", "positions", "refuse_infinite", "rescale"]
 
-MAD_TO_SD = 1.482602218505602  # 1 / Φ⁻¹(3/4): makes the MAD of a normal sample its standard deviation
+MAD_TO_SD = 1.482602218505602  # 1 / Φ⁻¹(3/4): by it the MAD of a normal law is its standard deviation
 
 
 class Missing(Enum):
@@ -33,6 +34,7 @@ class Scale(Enum):
 
     @property
     def sentence(self) -> str:
+        """The scale in words."""
         return {
             Scale.NONE: "numeric columns keep their units",
             Scale.SD: "numeric columns are divided by their standard deviation in the pooled sample",
@@ -41,16 +43,15 @@ class Scale(Enum):
 
 
 def complete(gaps: NDArray[np.bool_], missing: Missing, label: str, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Rows to keep, (n,), given where values are missing, (n, d).
+    """Return the rows to keep, (n,) booleans, given where values are missing, (n, d).
 
     Raises
     ------
     ValueError
         Where values are missing and may not be dropped, or nothing is left; also where nothing came.
     """
-    n, d = gaps.shape
-    if n == 0:
-        raise ValueError(f"{label}: Found array with 0 sample(s) (shape={(n, d)}) while a minimum of 1 is required.")
+    n = len(gaps)
+    enough(label, n, 1, shape=gaps.shape)
     keep: NDArray[np.bool_] = np.logical_not(gaps.any(axis=1))
     incomplete = n - int(keep.sum())
     if incomplete and missing is Missing.REFUSE:
@@ -77,7 +78,7 @@ def refuse_infinite(values: NDArray[Any], label: str, names: Sequence[str]) -> N
 
 
 def complete_array(data: NDArray[Any], missing: Missing, label: str) -> NDArray[Any]:  # -> (k, *event)
-    """The samples without missing values, (n,) read as (n, 1).
+    """Return the samples without missing values, (n,) read as (n, 1).
 
     Raises
     ------
@@ -86,29 +87,21 @@ def complete_array(data: NDArray[Any], missing: Missing, label: str) -> NDArray[
     ValueError
         For complex, infinite and empty data, and missing values that may not be dropped.
     """
-    if data.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: {label} has dtype {data.dtype}.")
-    if data.dtype.kind not in "fiub":
-        raise TypeError(f"{label} has dtype {data.dtype}; numbers are required: convert it, or give tables to encode words.")
-    if data.ndim == 0:
-        raise ValueError(f"Expected 2D array, got scalar array instead: {label}={data}. Give samples along the first axis.")
-    shaped = data[:, None] if data.ndim == 1 else data
-    if 0 in shaped.shape[1:]:
-        raise ValueError(f"{label}: Found array with 0 feature(s) (shape={shaped.shape}) while a minimum of 1 is required.")
-    rows = shaped.reshape(len(shaped), prod(shaped.shape[1:]))
+    samples = shaped(numbers_of(data, label), label)
+    rows = samples.reshape(len(samples), -1)
     names = positions(rows)
     keep = complete(np.isnan(rows), missing, label, names)
     refuse_infinite(rows, label, names)
-    return shaped if keep.all() else shaped[keep]
+    return samples if keep.all() else samples[keep]
 
 
 def positions(matrix: NDArray[Any]) -> tuple[str, ...]:  # matrix: (n, d)
-    """Names for columns that have none: ``column 1`` and so on."""
+    """Return names for columns that have none: ``column 1`` and so on."""
     return tuple(f"column {place}" for place in range(1, matrix.shape[1] + 1))
 
 
 def rescale(values: NDArray[np.float64], scale: Scale, name: str) -> tuple[NDArray[np.float64], float, tuple[str, ...]]:
-    """One pooled numeric column, (n + m,), in the units of `scale`, what it was divided by, and notes where that is another.
+    """Return one pooled numeric column, (n + m,), divided by its scale; then the divisor, and notes where it is another.
 
     Raises
     ------
@@ -129,14 +122,15 @@ def rescale(values: NDArray[np.float64], scale: Scale, name: str) -> tuple[NDArr
             notes = (f"column {shown([name])} has median absolute deviation 0: divided by its standard deviation instead",)
         spread = mad or spread
     with np.errstate(over="ignore", divide="ignore"):
-        made: NDArray[np.float64] = unit / spread
-    if not np.isfinite(made).all():
+        scaled: NDArray[np.float64] = unit / spread
+    if not np.isfinite(scaled).all():
         raise ValueError(
             f"column {shown([name])} cannot be divided by its {scale.value}: {largest:g} overflows. Use --scale none."
         )
-    return made, largest * spread, notes
+    return scaled, largest * spread, notes
 
 
 def _place(where: NDArray[np.bool_], names: Sequence[str]) -> str:
+    """Return the first marked place in words."""
     row, column = np.argwhere(where)[0].tolist()
     return f"row {row} (counting from 0), column {shown([names[column]])}"

@@ -19,18 +19,35 @@ from numpy.typing import NDArray
 
 from divkit.data.cells import records
 from divkit.data.frames import Column, Kind, Table, complete_names, shown
+from divkit.support.checks import enough
 
 __all__ = ["read_delimited"]
 
 SEPARATORS = ("\t", ";", "|", ",")  # the comma last: it also occurs within numbers and sentences
 MISSING = frozenset({"", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NAN", "null", "NULL", "Null"})
 DECIMAL_COMMA, DECIMAL_POINT = (re.compile(rf"[+-]?\d*{mark}\d+([eE][+-]?\d+)?") for mark in (",", r"\."))
-SAMPLE = 200  # rows that decide on separator and decimal mark
-BLOCK = 2**20  # cells converted at once
+
+
+@dataclass(frozen=True)
+class Portions:
+    """Sizes of what is read at once.
+
+    Parameters
+    ----------
+    sample : int
+        Rows that decide on separator and decimal mark.
+    block : int
+        Cells converted at once, which bounds the memory that text takes.
+    """
+
+    sample: int = 200
+    block: int = 2**20
 
 
 @dataclass(frozen=True)
 class _Layout:
+    """How a file is written: its separator, decimal mark and header."""
+
     path: Path
     separator: str
     decimal: str
@@ -39,7 +56,7 @@ class _Layout:
     notes: tuple[str, ...]
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line number and cells of each record below the header."""
+        """Yield the line number and the cells of each record below the header."""
         for line, cells in islice(records(self.path, self.separator), int(self.header), None):
             if len(cells) != len(self.names):
                 raise ValueError(
@@ -49,7 +66,7 @@ class _Layout:
             yield line, cells
 
 
-def read_delimited(path: Path, separators: tuple[str, ...] = SEPARATORS) -> Table:
+def read_delimited(path: Path, separators: tuple[str, ...] = SEPARATORS, portions: Portions = Portions()) -> Table:
     """Read UTF-8 text, a record per line, its cells divided by one of the separators.
 
     The separator and the decimal mark are recognised. A first row of numbers alone means that there is no header. A column is
@@ -62,21 +79,22 @@ def read_delimited(path: Path, separators: tuple[str, ...] = SEPARATORS) -> Tabl
         16 million characters; also for a file without rows and for duplicate names.
     """
     try:
-        layout = _layout(path, separators)
+        layout = _layout(path, separators, portions.sample)
         words: dict[int, tuple[int, str]] = {}  # column -> the line and text of its first cell that is no number
-        chunks = _sweep(layout, words)
+        chunks = _sweep(layout, words, portions.block)
         if any(chunk.dtype != object for j in words for chunk in chunks[j]):
-            chunks = _sweep(layout, words)  # a word came after whole blocks of numbers, whose text is gone
+            chunks = _sweep(layout, words, portions.block)  # a word came after whole blocks of numbers, whose text is gone
     except csv.Error as error:
         raise ValueError(f"{error}. Is a quotation mark missing, or single inside a quoted cell?") from None
     if not chunks[0]:
-        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required: the file holds a header and no rows.")
+        enough("the file holds a header and no rows", 0, 1)
     columns = tuple(_column(name, np.concatenate(chunk)) for name, chunk in zip(layout.names, chunks))
     return Table(columns, tuple(_notes(layout, columns, words)))
 
 
-def _layout(path: Path, separators: Sequence[str]) -> _Layout:
-    samples = {separator: _sample(path, separator) for separator in separators}
+def _layout(path: Path, separators: Sequence[str], size: int) -> _Layout:
+    """Recognise how a file is written, from its first rows."""
+    samples = {separator: _sample(path, separator, size) for separator in separators}
     separator = max(separators, key=lambda s: _fitness(*samples[s]))  # the first of equals
     rows, error = samples[separator]
     if error:
@@ -100,18 +118,18 @@ def _layout(path: Path, separators: Sequence[str]) -> _Layout:
     return _Layout(path, separator, decimal, names, header, tuple(notes))
 
 
-def _sample(path: Path, separator: str) -> tuple[list[list[str]], csv.Error | None]:
-    """The first rows, and what ended them early."""
+def _sample(path: Path, separator: str, size: int) -> tuple[list[list[str]], csv.Error | None]:
+    """Return the first rows, and the error that ended them early."""
     rows: list[list[str]] = []
     try:
-        rows.extend(cells for _, cells in islice(records(path, separator), SAMPLE))
+        rows.extend(cells for _, cells in islice(records(path, separator), size))
     except csv.Error as error:
         return rows, error
     return rows, None
 
 
 def _fitness(rows: list[list[str]], error: csv.Error | None) -> tuple[float, ...]:
-    """How likely a separator is, from what it makes of the file: rows of one width are best, then a wide first row."""
+    """Rate a separator by the rows that it makes: rows of one width are best, then a wide first row."""
     widths = [len(cells) for cells in rows]
     if not error and widths and 1 < widths[0] == min(widths) == max(widths):
         return (2.0,)
@@ -119,11 +137,11 @@ def _fitness(rows: list[list[str]], error: csv.Error | None) -> tuple[float, ...
     return (1.0, first, sum(widths))
 
 
-def _sweep(layout: _Layout, words: dict[int, tuple[int, str]]) -> list[list[NDArray[Any]]]:
-    """All columns in pieces: float64, or objects for the columns in `words`, to which newly found ones are added."""
+def _sweep(layout: _Layout, words: dict[int, tuple[int, str]], size: int) -> list[list[NDArray[Any]]]:
+    """Read all columns in pieces: float64, or objects for the columns in `words`, to which new ones are added."""
     chunks: list[list[NDArray[Any]]] = [[] for _ in layout.names]
     rows = layout.rows()
-    while block := list(islice(rows, max(1, BLOCK // len(layout.names)))):
+    while block := list(islice(rows, max(1, size // len(layout.names)))):
         lines = [line for line, _ in block]
         for j, column in enumerate(zip(*(cells for _, cells in block))):
             if j not in words:
@@ -140,7 +158,7 @@ def _sweep(layout: _Layout, words: dict[int, tuple[int, str]]) -> list[list[NDAr
 def _numbers(
     column: tuple[str, ...], lines: list[int], layout: _Layout, name: str
 ) -> tuple[NDArray[np.float64] | list[float], tuple[int, str] | None]:
-    """Up to the first word, and that word with its line."""
+    """Convert cells up to the first word, and return that word with its line."""
     with suppress(ValueError):  # the common case, many times faster: plain numbers alone
         plain = np.fromiter(map(float, column), float, len(column))
         if layout.decimal == "." and "_" not in "".join(column) and not np.isinf(plain).any():
@@ -161,6 +179,7 @@ def _numbers(
 
 
 def _number(cell: str, decimal: str) -> float:
+    """Return the number that a cell spells, NaN where it is missing; ValueError for anything else."""
     if cell in MISSING:
         return nan
     if "_" in cell or (decimal == "," and "." in cell):  # Python reads 1_000, and 1.000,5 has no one meaning
@@ -169,24 +188,28 @@ def _number(cell: str, decimal: str) -> float:
 
 
 def _is_number(cell: str, decimal: str) -> bool:
+    """Say whether a cell spells a number."""
     with suppress(ValueError):
         return cell not in MISSING and _number(cell, decimal) is not None
     return False
 
 
 def _column(name: str, values: NDArray[Any]) -> Column:
+    """Return a column: numbers, dates where every cell is an ISO date, or words."""
     if values.dtype != object:
         return Column(name, Kind.NUMBER, values)
     return Column(name, Kind.DATE if all(map(_is_date, set(values) - {None})) else Kind.WORD, values)
 
 
 def _is_date(cell: str) -> bool:
+    """Say whether a cell is an ISO date."""
     with suppress(ValueError):
         return "-" in cell and datetime.fromisoformat(cell) is not None
     return False
 
 
 def _notes(layout: _Layout, columns: Sequence[Column], words: dict[int, tuple[int, str]]) -> Iterator[str]:
+    """Yield remarks on how the file was read."""
     yield from layout.notes
     missing = sum(int(column.missing.sum()) for column in columns)
     if missing:

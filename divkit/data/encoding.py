@@ -14,8 +14,21 @@ from divkit.data.frames import Column, Kind, Table, shown, table
 
 __all__ = ["Encoded", "Missing", "Scale", "Table", "encode"]
 
-MAX_LEVELS = 1000  # beyond, a column of words identifies rows instead of grouping them
-FEW_LEVELS = 20  # up to here, nobody takes them for names of rows
+
+@dataclass(frozen=True)
+class Levels:
+    """Limits to the number of different words in a column of categories.
+
+    Parameters
+    ----------
+    most : int
+        Above it, a column of words identifies rows instead of grouping them, and is refused.
+    few : int
+        Up to it, nobody takes them for names of rows; above it, a note says so where half of the rows differ.
+    """
+
+    most: int = 1000
+    few: int = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +63,9 @@ class Encoded:
 
 
 @dataclass(frozen=True, eq=False)
-class _Block:  # what one table column becomes
+class _Block:
+    """The matrix columns that one table column becomes."""
+
     source: Column
     values: NDArray[np.float64]  # (n + m, k)
     names: tuple[str, ...]  # k of them
@@ -66,6 +81,7 @@ def encode(
     scale: Scale = Scale.NONE,
     missing: Missing = Missing.REFUSE,
     labels: tuple[str, str] = ("x", "y"),
+    levels: Levels = Levels(),
 ) -> Encoded:
     r"""Encode two data frames, or clean and rescale two arrays, by the same rules.
 
@@ -82,7 +98,8 @@ def encode(
         Divisors come from the pooled rows, each row weighing the same. An array must be a matrix to be rescaled.
     missing : Missing
     labels : tuple of str
-        What messages call x and y.
+        Names of x and y in messages.
+    levels : Levels
 
     Raises
     ------
@@ -105,15 +122,15 @@ def encode(
         if columns is not None:
             raise ValueError("columns= (--columns) selects columns of tables by name; x and y are arrays: index them instead.")
         return _arrays(x, y, scale, missing, labels)
-    read = table(x, labels[0]), table(y, labels[1])
-    names = _matched(read[0], read[1], columns, labels)
-    kept = [_rows(t, names, missing, label) for t, label in zip(read, labels)]
-    blocks = [_block(a, b, scale, labels) for a, b in zip(*kept)]
+    tables = table(x, labels[0]), table(y, labels[1])
+    names = _matched(tables[0], tables[1], columns, labels)
+    complete_columns = [_rows(t, names, missing, label) for t, label in zip(tables, labels)]
+    blocks = [_block(a, b, scale, labels, levels) for a, b in zip(*complete_columns)]
     pooled = np.concatenate([block.values for block in blocks], axis=1)
-    n, m = (len(chosen[0].values) for chosen in kept)
-    dropped = read[0].rows - n, read[1].rows - m
+    n, m = (len(side[0].values) for side in complete_columns)
+    dropped = tables[0].rows - n, tables[1].rows - m
     words = [block.source.name for block in blocks if block.source.kind is Kind.WORD]
-    notes = [f"{label}: {note}" for label, t in zip(labels, read) for note in t.notes]
+    notes = [f"{label}: {note}" for label, t in zip(labels, tables) for note in t.notes]
     if words:
         notes.append(f"read as categories, where a mismatch counts as distance 1: {shown(words)}")
     return Encoded(
@@ -124,12 +141,13 @@ def encode(
         categorical=tuple(words),
         scale=scale.sentence,
         dropped=dropped,
-        notes=(*notes, *_said(dropped, (n, m), labels), *(note for block in blocks for note in block.notes)),
+        notes=(*notes, *_dropped(dropped, (n, m), labels), *(note for block in blocks for note in block.notes)),
         units=tuple(block.unit for block in blocks for _ in block.names),
     )
 
 
 def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, labels: tuple[str, str]) -> Encoded:
+    """Clean two arrays, and rescale two matrices."""
     a, b = (complete_array(data, missing, label) for data, label in zip((x, y), labels))
     if a.shape[1:] != b.shape[1:]:
         raise ValueError(f"{labels[0]} has shape {a.shape} and {labels[1]} {b.shape}: all axes but the first must agree.")
@@ -141,15 +159,16 @@ def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, la
             raise ValueError(f"scale={scale.value} needs matrices, got {labels[0]} of shape {a.shape}; use --scale none.")
         pooled = np.concatenate([a, b]).astype(np.float64)
         for j, name in enumerate(names):
-            pooled[:, j], units[j], said = rescale(pooled[:, j], scale, name)
-            notes.extend(said)
+            pooled[:, j], units[j], remarks = rescale(pooled[:, j], scale, name)
+            notes.extend(remarks)
         a, b = pooled[: len(a)], pooled[len(a) :]
     dropped = len(x) - len(a), len(y) - len(b)
-    notes = _said(dropped, (len(a), len(b)), labels) + notes
+    notes = _dropped(dropped, (len(a), len(b)), labels) + notes
     return Encoded(a, b, names, names, (), scale.sentence, dropped, tuple(notes), tuple(units))
 
 
 def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[str, str]) -> list[str]:
+    """Return the names of the columns to use, which both tables have."""
     in_x, in_y = set(x.names), set(y.names)
     if columns is None:
         alone = [name for name in x.names if name not in in_y], [name for name in y.names if name not in in_x]
@@ -159,8 +178,8 @@ def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[st
         return list(x.names)
     if isinstance(columns, str) or not columns:
         raise ValueError(f"columns must be a non-empty list of column names, got {columns!r}.")
-    for label, t, held in zip(labels, (x, y), (in_x, in_y)):
-        absent = [name for name in columns if name not in held]
+    for label, t, present in zip(labels, (x, y), (in_x, in_y)):
+        absent = [name for name in columns if name not in present]
         if absent:
             raise ValueError(f"{label} has no column {shown(absent)}; it has {shown(t.names)}.")
     if len(set(columns)) < len(columns):
@@ -169,9 +188,9 @@ def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[st
 
 
 def _rows(t: Table, names: list[str], missing: Missing, label: str) -> list[Column]:
-    """The named columns, of rows without gaps and infinities."""
-    held = {column.name: column for column in t.columns}
-    chosen = [held[name] for name in names]
+    """Return the named columns, of rows without gaps; refuse infinite numbers and dates."""
+    by_name = {column.name: column for column in t.columns}
+    chosen = [by_name[name] for name in names]
     for column in chosen:
         if column.kind in (Kind.DATE, Kind.OTHER):
             raise ValueError(
@@ -185,26 +204,28 @@ def _rows(t: Table, names: list[str], missing: Missing, label: str) -> list[Colu
     return [column.take(keep) for column in chosen]
 
 
-def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str]) -> _Block:
+def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str], limits: Levels) -> _Block:
+    """Return the matrix columns of one column of both tables: numbers rescaled, words as indicators."""
     if a.kind is not b.kind:
-        held = " and ".join(f"{c.kind.value}{c.example} in {label}" for c, label in zip((a, b), labels))
-        raise ValueError(f"column {shown([a.name])} holds {held}. Convert one, or choose others with --columns (columns=).")
+        kinds = " and ".join(f"{c.kind.value}{c.example} in {label}" for c, label in zip((a, b), labels))
+        raise ValueError(f"column {shown([a.name])} holds {kinds}. Convert one, or choose others with --columns (columns=).")
     pooled = np.concatenate([a.values, b.values])
     if a.kind is Kind.NUMBER:
         values, unit, notes = rescale(pooled, scale, a.name)
         return _Block(a, values[:, None], (a.name,), unit, notes)
     levels, codes = np.unique(pooled, return_inverse=True)
-    if len(levels) > MAX_LEVELS:
+    if len(levels) > limits.most:
         raise ValueError(
-            f"column {shown([a.name])} has {len(levels)} different words{a.example}; more than {MAX_LEVELS} tell rows apart "
+            f"column {shown([a.name])} has {len(levels)} different words{a.example}; more than {limits.most} tell rows apart "
             f"instead of grouping them. Leave it out with --columns (columns=), or correct it if it should hold numbers."
         )
     count = f"{len(levels)} different words in {len(codes)} rows"
-    said = f"column {shown([a.name])} has {count}: it tells rows apart more than it groups them"
-    notes = (said,) if len(levels) > max(FEW_LEVELS, len(codes) / 2) else ()
+    remark = f"column {shown([a.name])} has {count}: it tells rows apart more than it groups them"
+    notes = (remark,) if len(levels) > max(limits.few, len(codes) / 2) else ()
     return _Block(a, np.eye(len(levels))[codes] / np.sqrt(2), tuple(f"{a.name}={level}" for level in levels), notes=notes)
 
 
-def _said(dropped: tuple[int, int], left: tuple[int, int], labels: tuple[str, str]) -> list[str]:
-    said = "{}: {} of {} rows dropped for missing values"
-    return [said.format(label, gone, gone + rest) for label, gone, rest in zip(labels, dropped, left) if gone]
+def _dropped(dropped: tuple[int, int], left: tuple[int, int], labels: tuple[str, str]) -> list[str]:
+    """Return notes on the rows that were dropped."""
+    note = "{}: {} of {} rows dropped for missing values"
+    return [note.format(label, gone, gone + rest) for label, gone, rest in zip(labels, dropped, left) if gone]

@@ -1,4 +1,4 @@
-"""Files become tables or arrays; whatever is wrong with one is said in a line that begins with its path."""
+"""Files become tables or arrays; an error is one line that begins with the path."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from divkit.data.delimited import read_delimited
 from divkit.data.frames import Table, shown, table
+from divkit.support.checks import enough
 
 __all__ = ["check", "read"]
 
 KEYS = ("points", "x")  # the arrays to read from an npz of several
 HEADERS: dict[Any, Callable[[IO[bytes]], Any]] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-UNKNOWN_MEMORY = 2**34  # bytes assumed where the system does not tell
 
 
 def check(path: Path) -> None:
-    """Refuse, in the words of `read`, what is no readable file of a known kind, before anything slow begins."""
+    """Refuse what `read` would refuse without looking inside, before anything slow begins."""
     with _named(path):
         _reader(path)
 
@@ -55,6 +55,7 @@ def read(path: Path) -> Table | NDArray[Any]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
+    """Put the path before the messages of errors."""
     name = str(path) if str(path).isprintable() else repr(str(path))
     try:
         yield
@@ -67,6 +68,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _reader(path: Path) -> Callable[[Path], Table | NDArray[Any]]:
+    """Return the function that reads a file of this extension; refuse what is no regular file, empty or too large."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -84,11 +86,13 @@ def _reader(path: Path) -> Callable[[Path], Table | NDArray[Any]]:
 
 
 def _npy(path: Path) -> NDArray[Any]:
+    """Read an npy file."""
     with path.open("rb") as file:
         return _array(file, path.stat().st_size)
 
 
 def _npz(path: Path) -> NDArray[Any]:
+    """Read the one array of an npz file, or the one with a name in `KEYS`."""
     with path.open("rb") as file:
         with _sound("npz"):
             archive = zipfile.ZipFile(file)
@@ -103,7 +107,8 @@ def _npz(path: Path) -> NDArray[Any]:
         return _array(content, member.file_size)
 
 
-def _array(file: IO[bytes], size: int) -> NDArray[Any]:  # size: bytes in the file, header included
+def _array(file: IO[bytes], size: int) -> NDArray[Any]:
+    """Read an array from npy content of `size` bytes; allocate only what these bytes can fill."""
     with _sound("npy"):
         header = HEADERS.get(npy.read_magic(file))
         shape, _, dtype = header(file) if header else ((), False, None)  # the third version is for names of fields alone
@@ -111,10 +116,10 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:  # size: bytes in the fi
         raise ValueError("holds an array with named fields; save a plain array of numbers.")
     if dtype.hasobject:
         raise ValueError("holds Python objects, which could run code when loaded; save numbers (array.astype(float)).")
-    claimed, held = prod(shape) * dtype.itemsize, size - file.tell()
-    if claimed > held:
+    claimed, present = prod(shape) * dtype.itemsize, size - file.tell()
+    if claimed > present:
         raise ValueError(
-            f"is truncated or forged: shape {shape}, {dtype}, takes {claimed} bytes, {held} follow. Save it again."
+            f"is truncated or forged: shape {shape}, {dtype}, takes {claimed} bytes, {present} follow. Save it again."
         )
     _refuse_large(claimed)
     with _sound("npy"):
@@ -124,16 +129,16 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:  # size: bytes in the fi
 
 
 def _parquet(path: Path) -> Table:
+    """Read a parquet file."""
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError:
-        raise ImportError("parquet files need pyarrow: pip install 'divkit[io]'") from None
+        raise ImportError("parquet files need pyarrow: pip install 'divkit[io]'.") from None
     with path.open("rb") as opened:
         with _sound("parquet"):
             file = ParquetFile(opened)
             rows, columns = file.metadata.num_rows, file.metadata.num_columns
-        if rows == 0:
-            raise ValueError(f"Found array with 0 sample(s) (shape={(0, columns)}) while a minimum of 1 is required.")
+        enough("the file holds columns and no rows", rows, 1, shape=(0, columns))
         _refuse_large(rows * columns * np.dtype(float).itemsize)
         with _sound("parquet"):
             frame = file.read()
@@ -142,7 +147,7 @@ def _parquet(path: Path) -> Table:
 
 @contextmanager
 def _sound(kind: str) -> Iterator[None]:
-    """Around the calls of libraries, which raise a dozen kinds of errors on broken bytes."""
+    """Turn a library's errors on broken bytes, a dozen kinds of them, into one message."""
     try:
         yield
     except Exception as error:
@@ -151,10 +156,11 @@ def _sound(kind: str) -> Iterator[None]:
 
 
 def _refuse_large(size: int) -> None:
+    """Refuse more bytes than half of the memory."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on every system
-        memory = UNKNOWN_MEMORY
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        memory = 16 * 2**30
     if size > memory // 2:
         raise ValueError(f"holds {size} bytes, more than half of the memory ({memory} bytes); take a random part of its rows.")
 

@@ -1,4 +1,4 @@
-"""A table as divkit holds it: named numpy columns, each of one kind, read from any data frame."""
+"""Tables as divkit holds them: named numpy columns, each of one kind, read from any data frame."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Column", "Kind", "Table", "complete_names", "shown", "table"]
-
-SHOWN_NAMES = 8  # more do not fit a one-line message
-SHOWN_LETTERS = 60
+__all__ = ["Column", "Kind", "Table", "complete_names", "is_frame", "shown", "table"]
 
 
 class Kind(Enum):
@@ -48,7 +45,7 @@ class Column:
 
     @property
     def example(self) -> str:
-        """A word that is no number, as a parenthesis for messages: where numbers are expected, what to look for."""
+        """A parenthesis for messages with the first word that is no number, or nothing."""
         for word in self.values if self.kind is Kind.WORD else ():
             try:
                 float(word)
@@ -58,11 +55,12 @@ class Column:
 
     @property
     def missing(self) -> NDArray[np.bool_]:  # (n,)
+        """The rows without a value."""
         gaps = np.isnan(self.values) if self.kind is Kind.NUMBER else [value is None for value in self.values]
         return np.asarray(gaps, dtype=bool)
 
     def take(self, index: NDArray[Any]) -> Column:  # index: (k,) row numbers, or (n,) booleans
-        """The column of some rows."""
+        """Return the column of some rows."""
         return replace(self, values=self.values[index])
 
 
@@ -88,13 +86,13 @@ class Table:
 
     def __post_init__(self) -> None:
         if not self.columns:
-            raise ValueError("a table needs at least one column (0 found)")
+            raise ValueError("a table needs at least one column (0 found).")
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
-            raise ValueError(f"column names must be unique: {shown(twice)} occur more than once; rename them")
+            raise ValueError(f"column names must be unique: {shown(twice)} occur more than once; rename them.")
         lengths = {len(column.values) for column in self.columns}
         if len(lengths) > 1:
-            raise ValueError(f"columns must have one length, got {sorted(lengths)}")
+            raise ValueError(f"columns must have one length, got {sorted(lengths)}.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -111,7 +109,7 @@ class Table:
         return self.columns[self.names.index(name)]
 
     def take(self, index: NDArray[Any]) -> Table:  # index: (k,) row numbers, or (n,) booleans
-        """The table of some rows, in the order of `index`."""
+        """Return the table of some rows, in the order of `index`."""
         return Table(tuple(column.take(index) for column in self.columns), self.notes)
 
 
@@ -142,7 +140,7 @@ def table(frame: Any, label: str = "table") -> Table:
         wrapped = nw.from_native(frame, eager_only=True)
         names = complete_names(str(name) for name in wrapped.columns)
     except nw.exceptions.DuplicateError as error:
-        raise ValueError(f"{label}: column names must be unique; rename them ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{label}: column names must be unique; rename them ({' '.join(str(error).split())}).") from None
     except (TypeError, AttributeError):
         raise TypeError(
             f"{label} is a {type(frame).__name__}; a data frame is required here (pandas, polars or pyarrow.Table). "
@@ -155,22 +153,28 @@ def table(frame: Any, label: str = "table") -> Table:
 
 
 def complete_names(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, verbatim, with ``column 3`` for the third where it is empty."""
+    """Return the names, verbatim, with ``column 3`` for the third where it is empty."""
     return tuple(name if name.strip() else f"column {place}" for place, name in enumerate(names, 1))
 
 
-def shown(names: Sequence[str]) -> str:
-    """Names for a one-line message: quoted, control characters escaped, long ones cut.
+def is_frame(data: Any) -> bool:
+    """Say whether `data` is a data frame or a `Table`: it has columns, which arrays and tensors have not."""
+    return hasattr(data, "columns")
+
+
+def shown(names: Sequence[str], most: int = 8, letters: int = 60) -> str:
+    """Return names for a one-line message: quoted, control characters escaped, long ones and long lists cut.
 
     >>> print(shown(["age", "line\\nbreak"]))
     'age', 'line\\nbreak'
     """
-    few = [repr(n if len(n) <= SHOWN_LETTERS else n[:SHOWN_LETTERS] + "…") for n in names[:SHOWN_NAMES]]
+    few = [repr(name if len(name) <= letters else name[:letters] + "…") for name in names[:most]]
     rest = len(names) - len(few)
     return ", ".join(few) + (f" and {rest} more" if rest else "")
 
 
 def _column(name: str, series: Any) -> Column:
+    """Return a narwhals series as a column."""
     import narwhals as nw
 
     dtype, rows = series.dtype, len(series)

@@ -1,4 +1,4 @@
-"""The door for data: whatever users hold becomes two empirical measures, or is refused in words."""
+"""Empirical measures, and the door for data: whatever users hold becomes two of them, or is refused in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from divkit.data.arrays import checked_groups, checked_weights, is_joint, parts_of
+from divkit.data.frames import is_frame
 from divkit.support.warnings import caution
 
 __all__ = ["Measure", "PrecisionWarning", "grouped", "pair"]
@@ -85,14 +86,14 @@ class Measure:
     @classmethod
     def _of(cls, points: Points, weights: Tensor | None, mass: float = 1.0, source: torch.dtype | None = None) -> Measure:
         """Build from checked tensors: `weights` None for equal ones."""
-        made = cls.__new__(cls)
+        measure = cls.__new__(cls)
         first = points[0] if isinstance(points, tuple) else points
-        made.points, made.mass, made.uniform, made.groups = points, mass, weights is None, None
-        made.source_dtype = source or first.dtype
+        measure.points, measure.mass, measure.uniform, measure.groups = points, mass, weights is None, None
+        measure.source_dtype = source or first.dtype
         if weights is None:
             weights = torch.full((len(first),), 1.0 / len(first), dtype=torch.float64, device=first.device)
-        made.weights = weights
-        return made
+        measure.weights = weights
+        return measure
 
     @property
     def parts(self) -> tuple[Tensor, ...]:
@@ -101,23 +102,27 @@ class Measure:
 
     @property
     def n(self) -> int:
+        """The number of samples."""
         return len(self.parts[0])
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype of the points."""
         return self.parts[0].dtype
 
     @property
     def device(self) -> torch.device:
+        """The device of the points."""
         return self.parts[0].device
 
     @property
     def event_shapes(self) -> tuple[torch.Size, ...]:
+        """The shape of one sample in each part."""
         return tuple(p.shape[1:] for p in self.parts)
 
     @property
     def flat(self) -> Tensor:
-        """Points as rows: (n, d)."""
+        """The points as rows: (n, d)."""
         rows = [p.reshape(len(p), -1) for p in self.parts]
         return rows[0] if len(rows) == 1 else torch.cat(rows, 1)
 
@@ -127,41 +132,41 @@ class Measure:
         return self.n if self.uniform else float(1.0 / self.weights.detach().double().square().sum())
 
     def mean(self, values: Tensor) -> Tensor:  # values: (n, ...)
-        """Σ wᵢ valuesᵢ, accumulated in float64."""
+        """Return Σ wᵢ valuesᵢ, accumulated in float64."""
         return torch.einsum("i,i...->...", self.weights.double(), values.double())
 
     def moment(self) -> tuple[Tensor, Tensor]:
-        """Mean (d,) and second moment XᵀWX (d, d), in float64."""
+        """Return mean (d,) and second moment XᵀWX (d, d), in float64."""
         rows = self.flat.double()
         return self.mean(rows), rows.T @ (self.weights.double()[:, None] * rows)
 
     def take(self, index: Tensor) -> Measure:
-        """The measure of some rows, renormalised."""
+        """Return the measure of some rows, renormalised."""
         weights = None if self.uniform else self.weights[index] / self.weights[index].sum()
-        made = self.on(*(p[index] for p in self.parts), weights=weights)
-        made.groups = None if self.groups is None else self.groups[index.numpy(force=True)]
-        return made
+        rows = self.on(*(p[index] for p in self.parts), weights=weights)
+        rows.groups = None if self.groups is None else self.groups[index.numpy(force=True)]
+        return rows
 
     def on(self, *parts: Tensor, weights: Tensor | None = None) -> Measure:
-        """The same kind of measure on other points."""
+        """Return a measure of the same mass and source on other points; equal weights where none are given."""
         equal = weights is None and self.uniform and len(parts[0]) == self.n and not self.weights.is_inference()
-        made = Measure._of(
+        measure = Measure._of(
             parts if isinstance(self.points, tuple) else parts[0],
             self.weights if equal else weights,
             self.mass,
             self.source_dtype,
         )
-        made.uniform = weights is None
-        return made
+        measure.uniform = weights is None
+        return measure
 
     def detach(self) -> Measure:
-        """Without graph, and usable for training under `torch.inference_mode`."""
-        made = self.on(*map(_detached, self.parts), weights=None if self.uniform else _detached(self.weights))
-        made.groups = self.groups
-        return made
+        """Return the measure without graph, usable for training under `torch.inference_mode`."""
+        measure = self.on(*map(_detached, self.parts), weights=None if self.uniform else _detached(self.weights))
+        measure.groups = self.groups
+        return measure
 
     def cat(self, other: Measure) -> Measure:
-        """The pooled sample, every row with the same weight."""
+        """Return the pooled sample, every row with the same weight."""
         return self.on(*(torch.cat(pq) for pq in zip(self.parts, other.parts)))
 
     def __len__(self) -> int:
@@ -182,7 +187,7 @@ def pair(
     TypeError, ValueError
         As `Measure` does, and where the two do not fit each other.
     """
-    if _is_frame(x) or _is_frame(y):
+    if is_frame(x) or is_frame(y):
         from divkit.data.encoding import encode  # the encoder's libraries load only for tables
 
         encoded = encode(x, y)
@@ -200,7 +205,7 @@ def pair(
 
 
 def grouped(x: Measure, y: Measure) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
-    """The groups of all rows, numbered without gaps over both samples; None where neither has any.
+    """Return the groups of all rows, numbered without gaps over both samples; None where neither has any.
 
     Where only one sample has groups, each row of the other is one.
     """
@@ -215,40 +220,41 @@ def grouped(x: Measure, y: Measure) -> tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def _measure(data: Any, weights: Any, groups: Any, name: str) -> Measure:
+    """Return one sample set as a measure; `name` is how messages call it."""
     if isinstance(data, Measure):
-        for given, what in ((weights, "weights"), (groups, "groups")):
-            if given is not None:
+        for labels, what in ((weights, "weights"), (groups, "groups")):
+            if labels is not None:
                 raise ValueError(f"{name} is a Measure and has {what} already; {what}_{name} must be None.")
         return data
     parts = parts_of(data, name)
-    made = Measure.__new__(Measure)
-    made._fill(parts if is_joint(data) else parts[0], weights, f"weights_{name}")
-    made.groups = None if groups is None else checked_groups(groups, made.n, f"groups_{name}")
-    return made
+    measure = Measure.__new__(Measure)
+    measure._fill(parts if is_joint(data) else parts[0], weights, f"weights_{name}")
+    measure.groups = None if groups is None else checked_groups(groups, measure.n, f"groups_{name}")
+    return measure
 
 
 def _cast(m: Measure, dtype: torch.dtype) -> Measure:
-    made = m.on(*(p.to(dtype) for p in m.parts), weights=None if m.uniform else m.weights)
-    made.groups = m.groups
-    return made
+    """Return the measure with points of another dtype."""
+    measure = m.on(*(p.to(dtype) for p in m.parts), weights=None if m.uniform else m.weights)
+    measure.groups = m.groups
+    return measure
 
 
 def _detached(tensor: Tensor) -> Tensor:
+    """Return a tensor without graph, which may be trained on."""
     return tensor.detach().clone() if tensor.is_inference() else tensor.detach()
 
 
-def _is_frame(data: Any) -> bool:
-    return not isinstance(data, Tensor | np.ndarray | Measure) and hasattr(data, "columns")
-
-
 def _warn_of_rounding(p: Measure, q: Measure) -> None:
+    """Warn where a column varies by less than a thousand times the rounding of its dtype."""
     for a, b in zip(p.parts, q.parts):
         pooled = [a.detach().reshape(len(a), -1), b.detach().reshape(len(b), -1)]
         low = torch.minimum(*(r.amin(0) for r in pooled))
         high = torch.maximum(*(r.amax(0) for r in pooled))
         rounding = torch.finfo(a.dtype).eps * torch.maximum(low.abs(), high.abs())
         spread = high.double() - low.double()
-        least = torch.where(spread > 0, 1e-3 * spread, 1.0)  # a constant may have varied by less than a large rounding
+        # a constant column may have varied by less than its rounding, where that is larger than one
+        least = torch.where(spread > 0, 1e-3 * spread, 1.0)
         lost = rounding.double() > least
         if bool(lost.any()):
             column = int(lost.nonzero()[0])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Terms
-from divkit.core.notes import Note
+from divkit.core.notes import Note, Notes
 from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.data.measure import Measure
 from divkit.fdiv.records import FDivergence
@@ -113,11 +113,11 @@ def platt(scores: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], rows: f
 
 
 @torch.no_grad()
-def diagnosed(terms: Terms, tame: bool = False) -> dict[str, float | int | str]:
-    """Notes on the heavier of the two tails of a bound's terms; no verdict on `tame` ones, whose variance is known to exist."""
+def diagnosed(terms: Terms, tame: bool = False) -> Notes:
+    """Return notes on the heavier of the two tails of a bound's terms; none of `tame` ones but the index."""
     indices = {"x": pareto_index(terms.x), "y": pareto_index(terms.y)}
     side = max(indices, key=indices.__getitem__)
-    return {"tail_index": indices[side]} if tame else verdict(indices[side], side)
+    return {Note.TAIL_INDEX: indices[side]} if tame else verdict(indices[side], side)
 
 
 @torch.no_grad()

@@ -32,11 +32,13 @@ def whole(name: str, value: Any, least: int = 1) -> None:
         raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
 
 
-def enough(name: str, have: int, need: int, why: str = "") -> None:
-    """Refuse fewer samples than an estimator needs; `why` says what needs them."""
+def enough(name: str, have: int, need: int, why: str = "", shape: tuple[int, ...] | None = None) -> None:
+    """Refuse fewer samples than are needed; `why` says what needs them, `shape` is that of what came."""
     if have < need:
-        raise ValueError(f"Found array with {have} sample(s) while a minimum of {need} is required: {name}{why and ' '}{why}.")
+        came = f"{have} sample(s)" + (f" (shape={shape})" if shape else "")
+        raise ValueError(f"Found array with {came} while a minimum of {need} is required: {' '.join([name, why]).strip()}.")
 
 
 def _is_number(value: Any) -> bool:
+    """Say whether a value is a number, which True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

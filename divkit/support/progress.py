@@ -10,10 +10,8 @@ from typing import TypeAlias
 
 __all__ = ["Progress", "bars", "silent"]
 
-INTERVAL = 30.0  # seconds between lines where there is no terminal
-
 Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
-"""Opened with a title and a total, it yields what to call with each number of steps done."""
+"""A progress display: opened with a title and a total, it yields a function to call with each number of steps done."""
 
 
 @contextmanager
@@ -24,7 +22,7 @@ def silent(title: str, total: int) -> Iterator[Callable[[int], object]]:
 
 @contextmanager
 def bars(title: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A bar that leaves no trace, or lines."""
+    """Show a bar that leaves no trace in a terminal, and lines elsewhere."""
     if not sys.stderr.isatty():
         yield _lines(title, total)
         return
@@ -34,14 +32,15 @@ def bars(title: str, total: int) -> Iterator[Callable[[int], object]]:
         yield bar.update
 
 
-def _lines(title: str, total: int) -> Callable[[int], object]:
-    done, said = 0, time.monotonic()
+def _lines(title: str, total: int, interval: float = 30.0) -> Callable[[int], object]:
+    """Return a function that counts steps and prints a line at most every `interval` seconds."""
+    done, last = 0, time.monotonic()
 
     def update(steps: int) -> None:
-        nonlocal done, said
+        nonlocal done, last
         done += steps
-        if time.monotonic() - said >= INTERVAL and done < total:
-            said = time.monotonic()
+        if time.monotonic() - last >= interval and done < total:
+            last = time.monotonic()
             print(f"{title}: {done} of {total}", file=sys.stderr, flush=True)
 
     return update

@@ -1,4 +1,4 @@
-"""What somebody meant by a name that is not known."""
+"""Hints at the name that somebody may have meant by an unknown one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 __all__ = ["meant"]
 
-OTHERWISE = {  # what divergences are called elsewhere, the most specific first
+OTHERWISE = {  # other names of divergences, the most specific first
     "sliced": ("sliced-w2", "sliced-w1", "sliced-energy"),
     "wasserstein": ("w1", "w2"),
     "emd": ("w1", "w2"),
@@ -33,7 +33,7 @@ OTHERWISE = {  # what divergences are called elsewhere, the most specific first
 
 
 def meant(name: str, known: Collection[str], listed: str) -> str:
-    """A question with the known names that come close, in spelling or in meaning; `listed` says where all are.
+    """Return a question with the known names that come close, in spelling or meaning, or else `listed`: where all are.
 
     >>> meant("Wasserstein", ["w1", "w2", "kl"], "all are in dk.names().")
     'did you mean w1 or w2?'
@@ -46,5 +46,5 @@ def meant(name: str, known: Collection[str], listed: str) -> str:
     same = [spelt[plain]] if plain in spelt else []
     other = next((names for word, names in OTHERWISE.items() if plain.startswith(word)), ())
     close = [spelt[key] for key in difflib.get_close_matches(plain, spelt, 3)]
-    found = same or [key for key in other if key in known] or close
-    return f"did you mean {' or '.join(found)}?" if found else listed
+    candidates = same or [key for key in other if key in known] or close
+    return f"did you mean {' or '.join(candidates)}?" if candidates else listed

@@ -11,7 +11,7 @@ LIBRARY = __name__.partition(".")[0]
 
 
 def caution(message: str, category: type[Warning]) -> None:
-    """Warn at the line from which the library was entered: shown once for each such line, and found there."""
+    """Warn at the line from which the library was entered, where the warning is shown once."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == LIBRARY:
         frame, level = frame.f_back, level + 1

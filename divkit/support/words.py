@@ -20,16 +20,18 @@ class Name(NamedTuple):
 
     @classmethod
     def of(cls, text: str, letters: int = 36) -> Name:
+        """Make a text harmless and cut it to so many letters."""
         full = plain(text)
         return cls(full if len(full) <= letters else full[: letters - 1].rstrip() + "…", full)
 
     @property
     def cut(self) -> bool:
+        """Whether letters were left out."""
         return self.short != self.full
 
 
 def plain(text: str) -> str:
-    r"""Control characters, direction marks and lone surrogates as visible escapes; ``(empty)`` for nothing.
+    r"""Return text with control characters, direction marks and lone surrogates as visible escapes; ``(empty)`` for nothing.
 
     >>> print(plain("a\x1b[2J"), plain("r\u202etl"), plain(" "))
     a\x1b[2J r\u202etl (empty)
@@ -40,7 +42,7 @@ def plain(text: str) -> str:
 
 
 def numbers(values: Sequence[float], error: float) -> tuple[str, ...]:
-    """Several numbers with the same last digit, the second that `error` allows, or of three digits without an error.
+    """Return several numbers with the same last digit, the second that `error` allows, or of three digits without an error.
 
     >>> numbers([0.49312, 0.452, 0.534], 0.021), numbers([1.2345e-7], 1e-8), numbers([3.0], float("nan"))
     (('0.493', '0.452', '0.534'), ('1.23·10⁻⁷',), ('3.00',))
@@ -56,7 +58,7 @@ def numbers(values: Sequence[float], error: float) -> tuple[str, ...]:
 
 
 def probability(p: float) -> str:
-    """A p-value: two digits, more where it is small.
+    """Return a p-value in two digits.
 
     >>> probability(0.314), probability(0.0081), probability(1.0)
     ('0.31', '0.0081', '1')
@@ -65,7 +67,7 @@ def probability(p: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as percent.
+    """Return a share as percent.
 
     >>> percent(0.1234), percent(0.0042)
     ('12\xa0%', '0.4\xa0%')
@@ -74,7 +76,7 @@ def percent(share: float) -> str:
 
 
 def seconds(duration: float) -> str:
-    """A duration for the table.
+    """Return a duration in seconds, for a table.
 
     >>> seconds(0.0042), seconds(0.31), seconds(12.3), seconds(300.0)
     ('< 0.01', '0.31', '12', '300')
@@ -83,16 +85,18 @@ def seconds(duration: float) -> str:
 
 
 def joined(parts: Sequence[object]) -> list[object]:
-    """``a, b and c`` as a list of its pieces, which need not be strings."""
-    made: list[object] = []
+    """Return ``a, b and c`` as a list of its pieces, which need not be strings."""
+    pieces: list[object] = []
     for place, part in enumerate(parts):
-        made += [part] if place == 0 else [" and " if place == len(parts) - 1 else ", ", part]
-    return made
+        pieces += [part] if place == 0 else [" and " if place == len(parts) - 1 else ", ", part]
+    return pieces
 
 
 def _without_digits(value: float) -> str:
+    """Return a number that is not finite as a sign."""
     return "—" if math.isnan(value) else "∞" if value > 0 else "−∞"
 
 
 def _signed(text: str) -> str:
+    """Return a number in digits with a true minus sign, and none before zero."""
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")

@@ -99,9 +99,9 @@ def test_numbers_and_words_in_one_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [1, 2, 4, 2**20])
-def test_a_late_word_keeps_the_text_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(delimited, "BLOCK", block)
-    made = parsed(tmp_path, "a,b\n1.0,1.0\n2,NA\nx,2\n3,3\n")
+def test_a_late_word_keeps_the_text_before_it(tmp_path: Path, block: int) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1.0,1.0\n2,NA\nx,2\n3,3\n")
+    made = delimited.read_delimited(tmp_path / "a.csv", portions=delimited.Portions(block=block))
     assert made["a"].values.tolist() == ["1.0", "2", "x", "3"]
     np.testing.assert_array_equal(made["b"].values, [1, NAN, 2, 3])
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from divkit.data import files
 from divkit.data.encoding import encode
 from divkit.data.files import read
 from divkit.data.frames import Table
@@ -119,8 +118,10 @@ def test_zip_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_large_files_where_memory_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sysconf")
-    monkeypatch.setattr(files, "UNKNOWN_MEMORY", 100)
-    refused(tmp_path, "a.csv", b"a\n" + b"1\n" * 100, r"holds 202 bytes, more than half of the memory \(100 bytes\)")
+    with (tmp_path / "a.csv").open("wb") as file:
+        file.truncate(2**34)  # a hole: nothing is written
+    with pytest.raises(ValueError, match=r"a.csv: holds 17179869184 bytes, more than half of the memory \(17179869184 bytes\)"):
+        read(tmp_path / "a.csv")
 
 
 def test_parquet(tmp_path: Path) -> None:
