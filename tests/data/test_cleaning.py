@@ -86,7 +86,7 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "array inf": (np.array([[np.inf]], np.float32), np.ones((1, 1)), {}, r"x: Input contains infinity .*dtype\('float32'\)"),
     "array without rows": (np.ones((0, 2)), np.ones((1, 2)), {}, r"Found array with 0 sample\(s\) \(shape=\(0, 2\)\) .*: x"),
     "integers without rows": (np.ones((0, 2), int), np.ones((1, 2)), {}, r"Found array with 0 sample\(s\) .*: x"),
-    "array without columns": (np.ones((3, 0)), np.ones((1, 2)), {}, r"Found array with 0 feature\(s\) \(shape=\(3, 0\)\) .*: x"),
+    "array without columns": (np.ones((3, 0)), np.ones((1, 2)), {}, r"Found array with 0 feature\(s\) \(shape=\(3, 0\)\).*x"),
     "scalar": (np.array(1.0), np.ones(2), {}, "Expected 2D array, got scalar array instead: x=1.0"),
     "complex": (np.ones((2, 2), complex), np.ones((2, 2)), {}, "Complex data not supported: x has dtype complex128"),
 }
