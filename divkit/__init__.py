@@ -78,80 +78,56 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # noqa: PLR0912
     """Import a name's room when the name is asked for: `import divkit` alone loads no torch."""
-    value: Any
-    match name:
+    found: dict[str, Any] = {}
+    match name:  # importing a room makes it an attribute of divkit
         case "critic":
             import divkit.critic
-
-            value = divkit.critic
         case "fdiv":
             import divkit.fdiv
-
-            value = divkit.fdiv
         case "kernel":
             import divkit.kernel
-
-            value = divkit.kernel
         case "metrics":
             import divkit.metrics
-
-            value = divkit.metrics
         case "models":
             import divkit.models
-
-            value = divkit.models
         case "testing":
             import divkit.testing
-
-            value = divkit.testing
         case "transport":
             import divkit.transport
-
-            value = divkit.transport
         case "kernels":
-            import divkit.kernel.kernels
+            from divkit.kernel import kernels
 
-            value = divkit.kernel.kernels
+            found = {"kernels": kernels}
+        case "Closer" | "TestResult" | "closer" | "test":
+            from divkit import testing
+
+            found = vars(testing)
+        case "Comparison" | "compare" | "estimate":
+            from divkit import comparison
+
+            found = vars(comparison)
+        case "Measure" | "PrecisionWarning":
+            from divkit.data import measure
+
+            found = vars(measure)
+        case "exact":
+            from divkit import truths
+
+            found = vars(truths)
         case _ if name in __all__:
-            value = _of_room(name)
+            from divkit import core
+
+            found = vars(core)
         case _ if name in _OLD:
-            value = module_from_spec(ModuleSpec(f"divkit.{name}", _Moved()))
-            _Moved().exec_module(value)
+            found = {name: module_from_spec(ModuleSpec(f"divkit.{name}", _Moved()))}
+            _Moved().exec_module(found[name])
         case _:
             raise AttributeError(f"module 'divkit' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def _of_room(name: str) -> Any:
-    """Import one thing from the room that holds it."""
-    match name:
-        case "Measure" | "PrecisionWarning":
-            import divkit.data.measure
-
-            return getattr(divkit.data.measure, name)
-        case "Comparison" | "compare":
-            import divkit.comparison
-
-            return getattr(divkit.comparison, name)
-        case "Closer" | "TestResult" | "closer" | "test":
-            import divkit.testing
-
-            return getattr(divkit.testing, name)
-        case "exact":
-            import divkit.truths
-
-            return getattr(divkit.truths, name)
-        case "estimate":
-            import divkit.core.door
-
-            return getattr(divkit.core.door, name)
-        case _:
-            import divkit.core
-
-            return getattr(divkit.core, name)
+    if found:
+        globals()[name] = found[name]
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

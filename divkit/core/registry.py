@@ -127,9 +127,8 @@ def named(divergence: Any, **fields: Any) -> tuple[str, Divergence]:
         return divergence, get(divergence, **fields)
     if fields:
         raise TypeError(f"fields ({', '.join(fields)}) go with a name; this divergence has its own: use dataclasses.replace.")
-    makes = getattr(divergence, "divergence", None)
-    if callable(makes) and not isinstance(divergence, type):
-        divergence = makes()
+    if callable(getattr(type(divergence), "divergence", None)):
+        divergence = divergence.divergence()
     if not isinstance(divergence, Divergence):
         raise TypeError(
             f"a divergence is named by a string, is a Divergence, or a record, dual or kernel that makes one; "
