@@ -157,7 +157,7 @@ _OLD = (
 def _homes() -> dict[str, tuple[ModuleType, ...]]:
     """Return the modules that hold what an old module held."""
     from divkit.comparison import comparison, findings, run
-    from divkit.core import criterion, divergence, estimate, registry, uncertainty
+    from divkit.core import criterion, divergence, estimate, registry, skewed, uncertainty
     from divkit.data import arrays, cleaning, encoding, frames, measure
     from divkit.lines import coupling, directions, sort
     from divkit.support import checks, progress, spelling, warnings, writing
@@ -167,7 +167,7 @@ def _homes() -> dict[str, tuple[ModuleType, ...]]:
     return {
         "arrays": (arrays,), "cleaning": (cleaning,), "columns": (frames,), "measure": (measure,), "tables": (encoding,),
         "criterion": (criterion,), "divergence": (divergence,), "registry": (registry,), "results": (estimate,),
-        "scores": (uncertainty, scores), "skewed": (uncertainty,), "sorting": (coupling, directions, sort),
+        "scores": (uncertainty, scores), "skewed": (skewed,), "sorting": (coupling, directions, sort),
         "caution": (warnings,), "checks": (checks,), "progress": (progress,), "spelling": (spelling,),
         "compared": (comparison, findings), "runs": (run,), "writing": (writing,),
     }
