@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from divkit.data.frames import Kind, Table, shown
 from divkit.models import Data, build, fit, load
-from divkit.models.data import SETS, split
+from divkit.models.data import SETS, mosaic, split
+from divkit.models.model import Reconstructs
 from divkit.support.writing import write
 
 __all__ = ["Order", "Summary", "train"]
@@ -150,9 +151,9 @@ class _Watcher:
         samples = model.sample(count)  # type: ignore[operator]
         name = "samples.png" if line["step"] else "samples-start.png"
         write(self.out / name, _picture(self.data, self.data.test[:count], samples))
-        if self.data.images and hasattr(model, "reconstruct") and line["step"]:
+        if self.data.images and isinstance(model, Reconstructs) and line["step"]:
             x = self.data.test[: SHOWN // 2]
-            pairs = torch.stack([x, model.reconstruct(x)], 1).flatten(0, 1)  # type: ignore[operator]
+            pairs = torch.stack([x, model.reconstruct(x)], 1).flatten(0, 1)
             write(self.out / "reconstructions.png", _picture(self.data, None, pairs))
 
 
@@ -161,7 +162,7 @@ def _picture(data: Data, real: Tensor | None, made: Tensor) -> bytes:
     figure = Figure(figsize=(4, 4), layout="constrained")
     ax = figure.subplots()
     if data.images:
-        ax.imshow(tiles(made), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        ax.imshow(mosaic(made), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         ax.set_axis_off()
     else:
         for points, colour, label in ((real, "#b9b6ae", "data"), (made, "#0b5c8f", "model")):
@@ -172,11 +173,3 @@ def _picture(data: Data, real: Tensor | None, made: Tensor) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=120, metadata={"Software": None})
     return out.getvalue()
-
-
-def tiles(x: Tensor) -> Any:  # x: (n, channels, side, side) -> (rows·side, columns·side)
-    """Images side by side, the channels' mean."""
-    side = int(len(x) ** 0.5)
-    grey = torch.nn.functional.pad(x[: side * side].mean(1), (1, 1, 1, 1))
-    height, width = grey.shape[1:]
-    return grey.reshape(side, side, height, width).permute(0, 2, 1, 3).reshape(side * height, side * width).numpy()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from divkit.core import registry
-from divkit.models.model import Loss, Model
+from divkit.models.model import Loss, Model, normal_noise
 
 __all__ = ["WAE", "squared_error"]
 
 
 def squared_error(x: Tensor, y: Tensor) -> Tensor:
-    """‖x − y‖² of each point: (n, *event), (n, *event) -> (n,)."""
+    """Return ‖x − y‖² of each point: (n, *event), (n, *event) -> (n,)."""
     return (x - y).flatten(1).square().sum(1)
 
 
@@ -62,21 +61,25 @@ class WAE(Model):
         self.latent, self.weight, self.cost = latent, weight, cost
 
     def loss(self, x: Tensor) -> Tensor:
-        z = self.encoder(x)
+        z = self.encode(x)
         reconstruction = self.cost(x, self.decoder(z)).mean()
-        return reconstruction + self.weight * self.criterion(z, self.prior(len(z))) if self.weight else reconstruction
+        return reconstruction + self.weight * self.criterion(z, self.prior_codes(len(z))) if self.weight else reconstruction
 
-    def prior(self, n: int) -> Tensor:
-        like = next(self.decoder.parameters())
-        return torch.randn(n, self.latent, dtype=like.dtype, device=like.device)
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)  # type: ignore[no-any-return]
+
+    def prior_codes(self, n: int) -> Tensor:
+        return normal_noise(n, self.latent, self.decoder)
+
+    prior = prior_codes  # its former name
 
     def sample(self, n: int) -> Tensor:
-        return self.decoder(self.prior(n))  # type: ignore[no-any-return]
+        return self.decoder(self.prior_codes(n))  # type: ignore[no-any-return]
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        return self.decoder(self.encoder(x))  # type: ignore[no-any-return]
+        return self.decoder(self.encode(x))  # type: ignore[no-any-return]
 
     def objective(self, x: Tensor) -> Tensor:
-        """Reconstruction and the energy distance of codes to the prior: an adversarial divergence is relative to its critic."""
-        z = self.encoder(x)
-        return self.cost(x, self.decoder(z)).mean() + registry.get("energy").loss(z, self.prior(len(z)))
+        """Return reconstruction plus the energy distance of codes to the prior: a game's value is relative to its critic."""
+        z = self.encode(x)
+        return self.cost(x, self.decoder(z)).mean() + registry.get("energy").loss(z, self.prior_codes(len(z)))

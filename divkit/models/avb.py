@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from divkit.models.likelihoods import Likelihood
-from divkit.models.model import Loss, Model
+from divkit.models.model import Loss, Model, importance_bound, normal_noise
 
-__all__ = ["AVB", "Sampler", "rows"]
+__all__ = ["AVB", "Proposal", "Sampler", "rows"]
 
-PROPOSAL, WIDER = 64, 1.2  # samples behind the proposal of `log_likelihood`; wider than the posterior, its weights stay bounded
-LEAST = 1e-3  # of the contrast's standard deviations, so that a posterior's point mass can be standardised
+
+@dataclass(frozen=True)
+class Proposal:
+    """The normal law from which `AVB.log_likelihood` draws codes."""
+
+    samples: int = 64  # codes of each point behind the law's mean and deviation
+    widening: float = 1.2  # factor on the deviation: wider than the posterior, the law keeps the weights bounded
 
 
 def rows(x: Tensor, z: Tensor) -> Tensor:
-    """A joint sample as rows (x, z), which every criterion can read."""
+    """Return a joint sample as rows (x, z), which every criterion can read."""
     return torch.cat([x.flatten(1), z], 1)
 
 
@@ -79,7 +84,7 @@ class AVB(Model):
         self.latent, self.contrast = latent, contrast
 
     def loss(self, x: Tensor) -> Tensor:
-        z, prior = self.encoder(x), torch.randn(len(x), self.latent, dtype=x.dtype, device=x.device)
+        z, prior = self.encode(x), self.prior_codes(len(x))
         reconstruction: Tensor = -self.likelihood(x, self.decoder(z)).mean()
         if not self.contrast:
             return reconstruction + self.criterion(rows(x, z), rows(x, prior))
@@ -91,27 +96,32 @@ class AVB(Model):
 
     @torch.no_grad()
     def moments(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (n, latent) of so many of the encoder's samples at each point."""
-        z = self.encoder(x.repeat(samples, *[1] * (x.ndim - 1))).reshape(samples, len(x), self.latent)
-        return z.mean(0), z.std(0).clamp(min=LEAST)
+        """Return mean and standard deviation (n, latent) of so many codes that the encoder draws at each point."""
+        z = self.encode(x.repeat(samples, *[1] * (x.ndim - 1))).reshape(samples, len(x), self.latent)
+        return z.mean(0), z.std(0).clamp(min=1e-3)  # so that codes that are all the same can be standardised
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)  # type: ignore[no-any-return]
+
+    def prior_codes(self, n: int) -> Tensor:
+        return normal_noise(n, self.latent, self.decoder)
 
     def sample(self, n: int) -> Tensor:
-        like = next(self.decoder.parameters())
-        z = torch.randn(n, self.latent, dtype=like.dtype, device=like.device)
-        return self.likelihood.mean(self.decoder(z))
+        return self.likelihood.mean(self.decoder(self.prior_codes(n)))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        return self.likelihood.mean(self.decoder(self.encoder(x)))
+        return self.likelihood.mean(self.decoder(self.encode(x)))
 
     @torch.no_grad()
-    def log_likelihood(self, x: Tensor, k: int) -> Tensor:
-        """IWAE's bound of each point (n,), from k samples of the normal law of the encoder's moments, which has a density."""
-        mean, deviation = self.moments(x, PROPOSAL)
-        deviation = WIDER * deviation
-        weights = []
-        for _ in range(k):
+    def log_likelihood(self, x: Tensor, k: int, proposal: Proposal = Proposal()) -> Tensor:
+        """Return `importance_bound` of each point (n,), from k codes of a normal law of the encoder's moments."""
+        mean, deviation = self.moments(x, proposal.samples)
+        deviation = proposal.widening * deviation
+
+        def log_weight() -> Tensor:
             epsilon = torch.randn_like(mean)
             z = mean + deviation * epsilon
-            log_ratio = (epsilon.square() - z.square()).sum(1) / 2 + deviation.log().sum(1)
-            weights.append(self.likelihood(x, self.decoder(z)) + log_ratio)
-        return torch.logsumexp(torch.stack(weights), 0) - math.log(k)
+            log_ratio = (epsilon.square() - z.square()).sum(1) / 2 + deviation.log().sum(1)  # log p(z) − log r(z|x)
+            return self.likelihood(x, self.decoder(z)) + log_ratio
+
+        return importance_bound(log_weight, k)

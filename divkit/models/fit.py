@@ -28,7 +28,7 @@ __all__ = ["NotFinite", "Training", "fit"]
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 Watch: TypeAlias = Callable[[nn.Module, Mapping[str, float]], None]
-HELD = 512  # held-out points whose objective is watched
+WATCHED = 512  # held-out points whose objective is watched, at most: looks should cost less than the steps between them
 
 
 class NotFinite(ArithmeticError):
@@ -42,11 +42,11 @@ class Training:
     Parameters
     ----------
     steps : int
-        Of the model.
+        Steps of the model's optimiser.
     batch : int
-        Points in each.
+        Points of a step.
     rate : float
-        Adam's, with `betas`.
+        Adam's learning rate, with `betas`.
     halving : float
         Steps in which the rate falls to one half; never by default.
     betas : tuple of float
@@ -55,7 +55,7 @@ class Training:
     look : int
         Steps between looks at the held-out points, each with a line of metrics and a checkpoint.
     seed : int
-        Of noise and the order of the data.
+        Seed of the noise and of the order of the data.
     """
 
     steps: int = 1000
@@ -162,19 +162,19 @@ def fit(
     if not callable(getattr(model, "loss", None)):
         raise TypeError(f"model must have a method loss(batch) -> scalar; {type(model).__name__} has none.")
     points = _points(data)
-    held = points[:HELD] if test is None else _points(test)[:HELD]
+    watched = (points if test is None else _points(test))[:WATCHED]
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("model has no parameters that require a gradient; there is nothing to train.")
     fused = all(p.is_floating_point() for p in parameters)
     optimiser = torch.optim.Adam(parameters, lr=training.rate, betas=training.betas, fused=fused)
-    kept = {key: value for key, value in asdict(training).items() if key != "steps"}
-    identity = {"training": repr(kept), "model": _architecture(model), "data": digest(points), "test": digest(held)}
+    settings = {key: value for key, value in asdict(training).items() if key != "steps"}
+    identity = {"training": repr(settings), "model": _architecture(model), "data": digest(points), "test": digest(watched)}
     order = _Order(len(points), training.batch, training.seed)
     if out is not None:
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-    run = _Run(model, training, optimiser, order, points, held, identity, out)
+    run = _Run(model, training, optimiser, order, points, watched, identity, out)
     with torch.random.fork_rng(devices=[]), ExitStack() as stack:
         torch.manual_seed(training.seed)
         _begin(run, resume)
@@ -200,15 +200,15 @@ def _points(data: Any) -> Tensor:
 
 
 def _step(run: _Run) -> float:
-    """One step of the model, after its critics' extra batches; the loss."""
+    """Take one step of the model, after its critics' extra batches; return the loss."""
     model, count = run.model, run.training.critic_batches
     model.train()
-    found = criteria(model)
+    stateful = criteria(model)
     for extra in range(count - 1):
         with torch.no_grad(), ExitStack() as stack:
-            for criterion in found.values():
+            for criterion in stateful.values():
                 stack.enter_context(criterion.ascending())
-            if found:
+            if stateful:
                 stack.enter_context(_blamed(run))
                 model.loss(run.data[run.order(run.step * count + extra)])  # type: ignore[operator]
     run.optimiser.zero_grad(set_to_none=True)
@@ -230,16 +230,16 @@ def _step(run: _Run) -> float:
 
 
 def _number(loss: Any) -> Tensor:
-    """What a model's loss must be, else what came is said."""
+    """Return a model's loss, or raise TypeError where it is no tensor of one number."""
     if isinstance(loss, Tensor) and loss.numel() == 1:
         return loss
-    came = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
-    raise TypeError(f"loss(batch) must be a tensor of one number; got {came}.")
+    value = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+    raise TypeError(f"loss(batch) must be a tensor of one number; got {value}.")
 
 
 @contextmanager
 def _blamed(run: _Run) -> Iterator[None]:
-    """The data are finite: what a divergence refuses as not finite, the model has made."""
+    """Blame the model for what a divergence refuses as not finite: the data are finite."""
     try:
         yield
     except NonFinite as error:
@@ -255,16 +255,16 @@ def _sound(run: _Run) -> bool:
 
 
 def _failure(run: _Run, what: str) -> NotFinite:
-    kept = "" if run.out is None else f" The last good checkpoint is {run.out / CHECKPOINT}."
-    return NotFinite(f"{what} is not finite at step {run.step}; a smaller rate than {run.training.rate:g} may help.{kept}")
+    last = "" if run.out is None else f" The last good checkpoint is {run.out / CHECKPOINT}."
+    return NotFinite(f"{what} is not finite at step {run.step}; a smaller rate than {run.training.rate:g} may help.{last}")
 
 
 def _look(run: _Run, watch: Watch | None) -> None:
     """Judge the held-out points, write the line, then the checkpoint."""
     objective = getattr(run.model, "objective", run.model.loss)
     with untouched(run.model, run.training.seed), _blamed(run):
-        found = objective(run.test)  # type: ignore[operator]
-        line = {"step": run.step, "objective": float(found if isinstance(found, int | float) else _number(found))}
+        value = objective(run.test)  # type: ignore[operator]
+        line = {"step": run.step, "objective": float(value if isinstance(value, int | float) else _number(value))}
     if run.losses:
         line["loss"] = sum(run.losses) / len(run.losses)
     run.losses.clear()
@@ -301,7 +301,7 @@ def _save(run: _Run) -> None:
 
 
 def _begin(run: _Run, resume: bool) -> None:
-    """Continue from the checkpoint where that is asked for and there is one."""
+    """Continue from the checkpoint where there is one and `resume` is set."""
     path = None if run.out is None else run.out / CHECKPOINT
     if path is None or not path.exists():
         return
@@ -320,14 +320,14 @@ def _begin(run: _Run, resume: bool) -> None:
 
 
 def _architecture(model: nn.Module) -> str:
-    """The model, its criteria and the shapes of its parameters, as a short text."""
+    """Return a short text of the model, its criteria and the shapes of its parameters."""
     shapes = " ".join(f"{key}{tuple(value.shape)}" for key, value in model.state_dict().items())
     losses = " ".join(f"{key}={one!r}" for key, one in criteria(model).items())
     return re.sub(r" at 0x[0-9a-f]+", "", f"{type(model).__name__} {shapes} {losses}")  # addresses differ from run to run
 
 
 class _Order:
-    """The rows of each batch: a new permutation for each pass over the data, found from seed and number of the pass alone."""
+    """The rows of each batch: each pass over the data has a permutation that depends on seed and number of the pass alone."""
 
     def __init__(self, n: int, batch: int, seed: int) -> None:
         self.n, self.batch, self.seed = n, min(batch, n), seed
@@ -343,20 +343,20 @@ class _Order:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C ends the step that is under way first; a second one does not wait."""
-    asked = False
+    """Let Ctrl-C end the step that is under way first; a second one does not wait."""
+    interrupted = False
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
 
     def remember(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal interrupted
+        if interrupted:
             raise KeyboardInterrupt
-        asked = True
+        interrupted = True
 
     before = signal.signal(signal.SIGINT, remember)
     try:
-        yield lambda: asked
+        yield lambda: interrupted
     finally:
         signal.signal(signal.SIGINT, before)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from divkit.core import registry
-from divkit.models.model import Loss, Model
+from divkit.models.model import Loss, Model, normal_noise
 
 __all__ = ["GAN"]
 
@@ -45,9 +44,8 @@ class GAN(Model):
         return self.criterion(x, self.sample(len(x)))
 
     def sample(self, n: int) -> Tensor:
-        like = next(self.generator.parameters())
-        return self.generator(torch.randn(n, self.noise, dtype=like.dtype, device=like.device))  # type: ignore[no-any-return]
+        return self.generator(normal_noise(n, self.noise, self.generator))  # type: ignore[no-any-return]
 
     def objective(self, x: Tensor) -> Tensor:
-        """The energy distance of samples to held-out points: an adversarial loss is relative to its critic."""
+        """Return the energy distance of samples to held-out points: an adversarial loss is relative to its critic."""
         return registry.get("energy").loss(x, self.sample(len(x)))

@@ -11,28 +11,28 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot
 
 from divkit.models.likelihoods import Likelihood
-from divkit.models.model import Loss, Model
+from divkit.models.model import Loss, Model, importance_bound
 
 __all__ = ["GumbelVAE", "Relaxation", "gumbel", "maximum", "relaxed", "straight_through"]
 
 
 def gumbel(like: Tensor) -> Tensor:
-    """Standard Gumbel noise −log(−log U), as −log of exponential noise, which is never 0: of the shape of `like`."""
+    """Draw standard Gumbel noise −log(−log U) of the shape of `like`, as −log of exponential noise, which is never 0."""
     return -torch.empty_like(like).exponential_().log()
 
 
 def maximum(logits: Tensor, noise: Tensor) -> Tensor:
-    """The max trick: argmax(log π + g) is a draw of the category; one-hot, of the shape of `logits` (…, k)."""
+    """Draw categories by the max trick, argmax(log π + g): one-hot, of the shape of `logits` (…, k)."""
     return one_hot((logits + noise).argmax(-1), logits.shape[-1]).to(logits)
 
 
 def relaxed(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    """softmax((log π + g)/τ), which tends to the max trick as τ → 0."""
+    """Return softmax((log π + g)/τ), which tends to the max trick as τ → 0."""
     return torch.softmax((logits + noise) / temperature, -1)
 
 
 def straight_through(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    """The max trick's draw with the relaxed draw's gradient."""
+    """Return the max trick's draw with the relaxed draw's gradient."""
     soft = relaxed(logits, noise, temperature)
     return maximum(logits, noise) + soft - soft.detach()
 
@@ -101,7 +101,7 @@ class GumbelVAE(Model):
         return log_softmax(self.encoder(x).unflatten(1, (-1, self.categories)), -1)
 
     def code(self, logits: Tensor) -> Tensor:
-        """A draw for each row of logits: relaxed or straight-through in training, the max trick's otherwise."""
+        """Draw codes from logits: relaxed or straight-through in training, by the max trick otherwise."""
         return self.relaxation(logits, int(self.steps)) if self.training else maximum(logits, gumbel(logits))
 
     def loss(self, x: Tensor) -> Tensor:
@@ -115,10 +115,17 @@ class GumbelVAE(Model):
             self.steps += 1
         return -self.likelihood(x, self.decoder(y.flatten(1))).mean() + divergence
 
-    def sample(self, n: int) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
+        logits = self.logits(x)
+        return maximum(logits, gumbel(logits)).flatten(1)
+
+    def prior_codes(self, n: int) -> Tensor:
         like = next(self.decoder.parameters())
         logits = like.new_zeros(n, like.shape[1] // self.categories, self.categories)
-        return self.likelihood.mean(self.decoder(maximum(logits, gumbel(logits)).flatten(1)))
+        return maximum(logits, gumbel(logits)).flatten(1)
+
+    def sample(self, n: int) -> Tensor:
+        return self.likelihood.mean(self.decoder(self.prior_codes(n)))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         logits = self.logits(x)
@@ -126,11 +133,12 @@ class GumbelVAE(Model):
 
     @torch.no_grad()
     def log_likelihood(self, x: Tensor, k: int) -> Tensor:
-        """IWAE's bound of each point (n,), from k draws of the categorical codes."""
+        """Return `importance_bound` of each point (n,), from k draws of its categorical codes."""
         logits = self.logits(x)
-        weights = []
-        for _ in range(k):
+
+        def log_weight() -> Tensor:
             y = maximum(logits, gumbel(logits))
             log_ratio = -(y * (logits + math.log(self.categories))).sum((1, 2))  # log p(y) − log q(y | x)
-            weights.append(self.likelihood(x, self.decoder(y.flatten(1))) + log_ratio)
-        return torch.logsumexp(torch.stack(weights), 0) - math.log(k)
+            return self.likelihood(x, self.decoder(y.flatten(1))) + log_ratio
+
+        return importance_bound(log_weight, k)

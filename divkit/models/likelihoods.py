@@ -1,4 +1,4 @@
-"""What a decoder's output says of a point: log p(x | output), one number per point."""
+"""Likelihoods log p(x | output): what a decoder's output says of a point, one number per point."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Likelihood(ABC):
 
     @abstractmethod
     def __call__(self, x: Tensor, output: Tensor) -> Tensor:  # x, output: (n, *event) -> (n,)
-        """The log density of each point."""
+        """Return the log density of each point."""
 
     @abstractmethod
     def mean(self, output: Tensor) -> Tensor:  # -> (n, *event)
-        """What pictures and samples show."""
+        """Return the law's mean, which pictures and samples show."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -10,28 +11,32 @@ from torch import Size, Tensor, nn
 
 __all__ = ["ConvCritic", "ConvGenerator", "Critic", "decoder", "encoder", "perceptron"]
 
-SMALLEST = 4  # DCGAN halves an image's side while it is even and larger than this
-DEVIATION = 0.02  # of DCGAN's initial weights
-NOTHING = 1e-8  # variance that is rounding: outputs start with 1e-4, beside which torch's 1e-5 lets a loss shrink them
 
-
-def perceptron(inputs: int, outputs: int, hidden: tuple[int, ...] = (256, 256), *, normalised: bool = False) -> nn.Sequential:
-    """A multilayer perceptron with ReLUs, with batch norm before each of them where it is `normalised`."""
+def perceptron(
+    inputs: int,
+    outputs: int,
+    hidden: tuple[int, ...] = (256, 256),
+    *,
+    normalised: bool = False,
+    activation: Callable[[], nn.Module] = nn.ReLU,
+) -> nn.Sequential:
+    """Make a multilayer perceptron, with batch norm before each activation where it is `normalised`."""
     widths = (inputs, *hidden)
     body: list[nn.Module] = []
     for a, b in pairwise(widths):
-        body += [nn.Linear(a, b), *([nn.BatchNorm1d(b)] if normalised else []), nn.ReLU()]
+        body += [nn.Linear(a, b), *([nn.BatchNorm1d(b)] if normalised else []), activation()]
     return nn.Sequential(*body, nn.Linear(widths[-1], outputs))
 
 
 def encoder(shape: Size, outputs: int, hidden: tuple[int, ...] = (256, 256), *, standardised: bool = False) -> nn.Sequential:
-    """A perceptron from points (n, *shape) to (n, outputs), of mean 0 and variance 1 over a batch where `standardised`."""
-    end = [nn.BatchNorm1d(outputs, eps=NOTHING, affine=False)] if standardised else []
+    """Make a perceptron (n, *shape) -> (n, outputs), its outputs of mean 0 and variance 1 over a batch where `standardised`."""
+    # Outputs start with a variance of 1e-4. Beside it torch's eps of 1e-5 counts, and a loss could shrink the codes.
+    end = [nn.BatchNorm1d(outputs, eps=1e-8, affine=False)] if standardised else []
     return nn.Sequential(nn.Flatten(), *perceptron(shape.numel(), outputs, hidden), *end)
 
 
 def decoder(inputs: int, shape: Size, hidden: tuple[int, ...] = (256, 256), *, normalised: bool = False) -> nn.Sequential:
-    """A perceptron from codes (n, inputs) to (n, *shape), without an activation at its end."""
+    """Make a perceptron from codes (n, inputs) to (n, *shape), without an activation at its end."""
     return nn.Sequential(*perceptron(inputs, shape.numel(), hidden, normalised=normalised), nn.Unflatten(1, shape))
 
 
@@ -47,9 +52,8 @@ class Critic(nn.Module):
 
     def __init__(self, *shapes: Size, hidden: tuple[int, ...] = (128, 128, 128), outputs: int = 1) -> None:
         super().__init__()
-        widths = (sum(shape.numel() for shape in shapes), *hidden)
-        body = [module for a, b in pairwise(widths) for module in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
-        self.body = nn.Sequential(*body, nn.Linear(widths[-1], outputs))
+        inputs = sum(shape.numel() for shape in shapes)
+        self.body = perceptron(inputs, outputs, hidden, activation=lambda: nn.LeakyReLU(0.2))
 
     def forward(self, *parts: Tensor) -> Tensor:
         scores: Tensor = self.body(torch.cat([part.flatten(1) for part in parts], 1))
@@ -121,21 +125,25 @@ class ConvCritic(nn.Module):
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
 
-def _image(shape: Size) -> tuple[int, int, int]:
-    """Channels, the side of the smallest map, and how often the side is halved to get there."""
+def _image(shape: Size, smallest: int = 4) -> tuple[int, int, int]:
+    """Return channels, the side of DCGAN's smallest map, and how often an image's side is halved to get there.
+
+    A side is halved while it is even and larger than `smallest`.
+    """
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2:
         raise ValueError(f"images of shape (channels, side, side) with an even side are wanted; got {tuple(shape)}.")
     channels, side, halvings = shape[0], shape[1], 0
-    while side % 2 == 0 and side > SMALLEST:
+    while side % 2 == 0 and side > smallest:
         side, halvings = side // 2, halvings + 1
     return channels, side, halvings
 
 
 @torch.no_grad()
-def _initialise(module: nn.Module) -> None:
+def _initialise(module: nn.Module, deviation: float = 0.02) -> None:
+    """Draw a layer's weights as DCGAN's authors do: normal, of standard deviation `deviation`."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(module.weight, 0.0, DEVIATION)
+        nn.init.normal_(module.weight, 0.0, deviation)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, DEVIATION)
+        nn.init.normal_(module.weight, 1.0, deviation)

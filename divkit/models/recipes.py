@@ -16,8 +16,7 @@ from torch import nn
 from divkit.core import registry
 from divkit.core.criterion import Criterion
 from divkit.critic import Adam, Ascent, Clip, CramerSurrogate, GradientPenalty, Kantorovich, RMSProp, Variational
-from divkit.fdiv import GAN as GAN_RECORD
-from divkit.fdiv import Bound, NonSaturating
+from divkit.fdiv import TABLE, Bound, NonSaturating
 from divkit.models.autoencoder import WAE
 from divkit.models.avb import AVB, Sampler
 from divkit.models.data import Data
@@ -31,19 +30,19 @@ from divkit.models.vae import VAE
 
 __all__ = ["RECIPES", "Recipe", "build", "weight_of"]
 
-FEATURES = 16  # of the Cramér GAN's critic
-HIDDEN = (256, 256, 256)
-SMALL = (128, 128, 128)
-GAN_BETAS = (0.5, 0.9)
-VARIABLES, CATEGORIES = 20, 10  # of the discrete code
-WEIGHTS = {  # λ of WAE's penalty, tried on digits of seeds 100 and 101
-    "mmd-imq": 40.0,
-    "mmd": 400.0,
-    "energy": 40.0,
-    "sliced-w2": 30.0,
-    "kl": 0.15,
-}
-WEIGHT = 1.0
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the recipes' networks and codes."""
+
+    wide: tuple[int, ...] = (256, 256, 256)  # layers of encoders and decoders
+    narrow: tuple[int, ...] = (128, 128, 128)  # layers of critics, and of generators of points
+    features: int = 16  # outputs of the Cramér GAN's critic
+    variables: int = 20  # of a discrete code
+    categories: int = 10  # of each variable
+
+
+SIZES = Sizes()
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Recipe:
     make : callable
         From data and a divergence (None for the paper's own) to the model.
     training : Training
-        The paper's, as far as the budget of two cores allows.
+        The paper's settings, as far as the budget of two cores allows.
     """
 
     make: Callable[[Data, Any], Model]
@@ -95,23 +94,24 @@ def build(name: str, data: Data, divergence: Any = None, seed: int = 0) -> tuple
 
 
 def weight_of(divergence: Any) -> float:
-    """λ for a divergence of codes: listed where it is known to need another than 1."""
-    return WEIGHTS.get(divergence.partition(":")[0], WEIGHT) if isinstance(divergence, str) else WEIGHT
+    """Return WAE's λ for a divergence of codes: 1, but where trials on digits favoured another."""
+    favoured = {"mmd-imq": 40.0, "mmd": 400.0, "energy": 40.0, "sliced-w2": 30.0, "kl": 0.15}
+    return favoured.get(divergence.partition(":")[0], 1.0) if isinstance(divergence, str) else 1.0
 
 
 def criterion(divergence: Any, critic: Callable[..., nn.Module], ascent: Ascent) -> Loss:
-    """A name or divergence as a loss whose critic, where it has one, is this network; a function as it is."""
+    """Make a loss of a name or divergence, its critic, where it has one, this network; return a function as it is."""
     if callable(divergence) and not isinstance(divergence, str) and not hasattr(divergence, "terms"):
         return divergence  # type: ignore[no-any-return]
-    _, found = registry.named(divergence)
-    if isinstance(found, Variational) and found.critic == _default("critic"):  # one that chose its own network needs it
-        found = replace(found, critic=critic)
-    if isinstance(found, Variational) and isinstance(found.dual, CramerSurrogate):
-        found = replace(found, critic=partial(critic, outputs=FEATURES))
-    if isinstance(found, Variational):
-        own = found.ascent == _default("ascent") or isinstance(divergence, str)
-        found = replace(found, ascent=ascent) if own else found
-    return Criterion(found)
+    _, known = registry.named(divergence)
+    if isinstance(known, Variational) and known.critic == _default("critic"):  # one that chose its own network needs it
+        known = replace(known, critic=critic)
+    if isinstance(known, Variational) and isinstance(known.dual, CramerSurrogate):
+        known = replace(known, critic=partial(critic, outputs=SIZES.features))
+    if isinstance(known, Variational):
+        own = known.ascent == _default("ascent") or isinstance(divergence, str)
+        known = replace(known, ascent=ascent) if own else known
+    return Criterion(known)
 
 
 def _default(name: str) -> Any:
@@ -119,32 +119,37 @@ def _default(name: str) -> Any:
 
 
 def adversary(divergence: Any, critic: Callable[..., nn.Module], ascent: Ascent) -> Loss:
-    """The same, but an f-divergence is played as the papers' game, with the generator's log trick."""
+    """Make a `criterion` in which an f-divergence is played as the papers' game, with the generator's log trick."""
     if isinstance(divergence, str):
-        _, found = registry.named(divergence)
-        if isinstance(found, Variational) and isinstance(found.dual, Bound):
-            divergence = replace(found, dual=NonSaturating(found.dual.evaluate))
+        _, known = registry.named(divergence)
+        if isinstance(known, Variational) and isinstance(known.dual, Bound):
+            divergence = replace(known, dual=NonSaturating(known.dual.evaluate))
     return criterion(divergence, critic, ascent)
 
 
 def critic_for(data: Data) -> Callable[..., nn.Module]:
-    return ConvCritic if data.images else partial(Critic, hidden=SMALL)
+    """Return the kind of critic that suits the data."""
+    return ConvCritic if data.images else partial(Critic, hidden=SIZES.narrow)
 
 
 def generator_for(data: Data, noise: int) -> nn.Module:
+    """Make a generator of points like the data's."""
     shape = data.train.shape[1:]
-    return ConvGenerator(noise, shape) if data.images else decoder(noise, shape, SMALL)
+    return ConvGenerator(noise, shape) if data.images else decoder(noise, shape, SIZES.narrow)
 
 
 def noise_for(data: Data) -> int:
+    """Return how much noise a generator of such data reads."""
     return 32 if data.images else max(2, data.train.shape[1:].numel())
 
 
 def latent_for(data: Data) -> int:
+    """Return how many numbers a code of such data has."""
     return 8 if data.images else min(8, max(1, data.train.shape[1:].numel()))
 
 
 def likelihood_for(data: Data) -> Likelihood:
+    """Return the likelihood that suits the data."""
     return Bernoulli() if data.images else Normal(0.1)
 
 
@@ -160,10 +165,10 @@ def _generative(divergence: Any, ascent: Ascent) -> Callable[[Data, Any], Model]
 def _autoencoder(divergence: Any) -> Callable[[Data, Any], Model]:
     def make(data: Data, other: Any) -> Model:
         used, shape, latent = divergence if other is None else other, data.train.shape[1:], latent_for(data)
-        loss = criterion(used, partial(Critic, hidden=SMALL), Ascent(rate=1e-3))
+        loss = criterion(used, partial(Critic, hidden=SIZES.narrow), Ascent(rate=1e-3))
         ends = [nn.Sigmoid()] if data.images else []
-        decode = nn.Sequential(*decoder(latent, shape, HIDDEN), *ends)
-        encode = encoder(shape, latent, HIDDEN, standardised=True)  # else a game chases one small clump of codes for ever
+        decode = nn.Sequential(*decoder(latent, shape, SIZES.wide), *ends)
+        encode = encoder(shape, latent, SIZES.wide, standardised=True)  # else a game chases one clump of codes for ever
         return WAE(encode, decode, loss, latent, weight_of(used))
 
     return make
@@ -171,22 +176,22 @@ def _autoencoder(divergence: Any) -> Callable[[Data, Any], Model]:
 
 def _variational(data: Data, other: Any) -> Model:
     shape, latent = data.train.shape[1:], latent_for(data)
-    loss = None if other is None else criterion(other, partial(Critic, hidden=SMALL), Ascent(rate=1e-3))
-    return VAE(encoder(shape, 2 * latent, HIDDEN), decoder(latent, shape, HIDDEN), likelihood_for(data), latent, loss)
+    loss = None if other is None else criterion(other, partial(Critic, hidden=SIZES.narrow), Ascent(rate=1e-3))
+    return VAE(encoder(shape, 2 * latent, SIZES.wide), decoder(latent, shape, SIZES.wide), likelihood_for(data), latent, loss)
 
 
 def _adversarial_bayes(data: Data, other: Any) -> Model:
     shape, latent, noise = data.train.shape[1:], latent_for(data), 16
-    sampler = Sampler(perceptron(shape.numel() + noise, latent, HIDDEN), noise)
+    sampler = Sampler(perceptron(shape.numel() + noise, latent, SIZES.wide), noise)
     loss = criterion("kl" if other is None else other, partial(Critic, hidden=(256, 256, 256)), Ascent(rate=1e-3, warm=2))
-    return AVB(sampler, decoder(latent, shape, HIDDEN), likelihood_for(data), loss, latent, contrast=8)
+    return AVB(sampler, decoder(latent, shape, SIZES.wide), likelihood_for(data), loss, latent, contrast=8)
 
 
 def _discrete(data: Data, other: Any) -> Model:
-    shape, code = data.train.shape[1:], VARIABLES * CATEGORIES
-    loss = None if other is None else criterion(other, partial(Critic, hidden=SMALL), Ascent(rate=1e-3))
-    networks = encoder(shape, code, HIDDEN), decoder(code, shape, HIDDEN)
-    return GumbelVAE(*networks, likelihood_for(data), CATEGORIES, criterion=loss)
+    shape, code = data.train.shape[1:], SIZES.variables * SIZES.categories
+    loss = None if other is None else criterion(other, partial(Critic, hidden=SIZES.narrow), Ascent(rate=1e-3))
+    networks = encoder(shape, code, SIZES.wide), decoder(code, shape, SIZES.wide)
+    return GumbelVAE(*networks, likelihood_for(data), SIZES.categories, criterion=loss)
 
 
 _GAME = Training(batch=64, rate=2e-4, betas=(0.5, 0.999))
@@ -199,12 +204,12 @@ _CODES = Training(batch=128, rate=1e-3)
 RECIPES: dict[str, Recipe] = {
     "vae": Recipe(_variational, _CODES),
     "avb": Recipe(_adversarial_bayes, replace(_CODES, rate=5e-4)),
-    "gan": Recipe(_generative(Variational(NonSaturating(GAN_RECORD)), Ascent(rate=2e-4)), _GAME),
+    "gan": Recipe(_generative(Variational(NonSaturating(TABLE["gan"])), Ascent(rate=2e-4)), _GAME),
     "fgan": Recipe(_generative("squared-hellinger", Ascent(rate=2e-4)), _GAME),
     "wgan": Recipe(_generative(_CLIPPED, _CLIPPED.ascent), replace(_EVEN, rate=5e-5)),
     "wgan-gp": Recipe(_generative(_PENALISED, _PENALISED.ascent), _EVEN),
     "cramer-gan": Recipe(_generative(_CRAMER, _CRAMER.ascent), _EVEN),
-    "aae": Recipe(_autoencoder(Variational(NonSaturating(GAN_RECORD))), _CODES),
+    "aae": Recipe(_autoencoder(Variational(NonSaturating(TABLE["gan"]))), _CODES),
     "wae": Recipe(_autoencoder("mmd-imq"), _CODES),
     "gumbel-vae": Recipe(_discrete, _CODES),
 }

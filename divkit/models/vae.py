@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from divkit.models.likelihoods import Likelihood
-from divkit.models.model import Loss, Model
+from divkit.models.model import Loss, Model, importance_bound
 
 __all__ = ["VAE"]
 
@@ -62,27 +60,34 @@ class VAE(Model):
         zero = like.new_zeros(self.latent)
         return Independent(Normal(zero, zero + 1), 1)
 
+    def prior_codes(self, n: int) -> Tensor:
+        return self.prior().sample(torch.Size([n]))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x).sample()
+
     def loss(self, x: Tensor) -> Tensor:
         q = self.posterior(x)
         z = q.rsample()
         if self.criterion is None:
             divergence = kl_divergence(q, self.prior()).mean()
         else:
-            divergence = self.criterion(z, self.prior().sample(z.shape[:1]))
+            divergence = self.criterion(z, self.prior_codes(len(z)))
         return -self.likelihood(x, self.decoder(z)).mean() + divergence
 
     def sample(self, n: int) -> Tensor:
-        return self.likelihood.mean(self.decoder(self.prior().sample(torch.Size([n]))))
+        return self.likelihood.mean(self.decoder(self.prior_codes(n)))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.likelihood.mean(self.decoder(self.posterior(x).mean))
 
     @torch.no_grad()
     def log_likelihood(self, x: Tensor, k: int) -> Tensor:
-        r"""IWAE's bound log (1/k) Σ p(x, z_l)/q(z_l | x) of each point, increasing in k to log p(x): (n,)."""
+        """Return `importance_bound` of each point (n,), from k codes of its posterior."""
         q, prior = self.posterior(x), self.prior()
-        weights = []
-        for _ in range(k):
+
+        def log_weight() -> Tensor:
             z = q.sample()
-            weights.append(self.likelihood(x, self.decoder(z)) + prior.log_prob(z) - q.log_prob(z))  # type: ignore[no-untyped-call]
-        return torch.logsumexp(torch.stack(weights), 0) - math.log(k)
+            return self.likelihood(x, self.decoder(z)) + prior.log_prob(z) - q.log_prob(z)  # type: ignore[no-untyped-call, no-any-return]
+
+        return importance_bound(log_weight, k)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,11 +14,11 @@ from torch import Tensor
 
 from divkit.metrics import Features, frechet, kde_bandwidth, kde_log_likelihood, kid, neighbourhoods, train_features
 from divkit.models import VAE, GumbelVAE, Model, Training, fit, load
-from divkit.models.data import Data
+from divkit.models.data import Data, mosaic
 from divkit.reproduce.case import Case, Outcome, Row, Setup, at_least, at_most
 from divkit.reproduce.drawing import calm, panels
 
-__all__ = ["System", "Variant", "case", "judge", "mosaic"]
+__all__ = ["System", "Variant", "case", "judge"]
 
 DATA = "digits"
 SEEDS = {False: 1, True: 3}
@@ -77,14 +76,6 @@ def judge(x: Tensor, data: Data, features: Features) -> dict[str, Any]:
     found: dict[str, Any] = {"frechet": frechet(f, g), "parzen": float(kde_log_likelihood(held, x[:PARZEN], width).mean())}
     found["kid"], found["kid error"] = kid(f, g)
     return found | neighbourhoods(f, g)._asdict() | {"images": x[:SHOWN].clamp(0, 1).mul(255).round().byte().tolist()}
-
-
-def mosaic(x: Any) -> Any:  # (n, 1, side, side) -> (rows·(side + 2), columns·(side + 2))
-    """As many images as make a square, side by side, a pixel of margin around each."""
-    images = np.pad(np.asarray(x)[:, 0], ((0, 0), (1, 1), (1, 1)))
-    count, side = math.isqrt(len(images)), images.shape[1]
-    square = images[: count * count].reshape(count, count, side, side)
-    return square.transpose(0, 2, 1, 3).reshape(count * side, count * side)
 
 
 def _one(make: Callable[[Data, int], tuple[Model, Training]], seed: int, steps: int) -> dict[str, Any]:

@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from divkit.core import registry
 from divkit.metrics import c2st, frechet, neighbourhoods, train_features
 from divkit.models import WAE, Training, build, fit, load
-from divkit.models.data import Data
+from divkit.models.data import Data, mosaic
 from divkit.models.recipes import weight_of
 from divkit.reproduce.case import OTHER_DATA, Case, Outcome, Row, Setup, at_most
 from divkit.reproduce.drawing import calm, panels
-from divkit.reproduce.images import mosaic
 
 __all__ = ["WAE_ANY"]
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from divkit.models import load
+from divkit.models.data import mosaic
 from divkit.reproduce import CASES, Setup, images, mode_seeking, systems
-from divkit.reproduce.images import judge, mosaic
+from divkit.reproduce.images import judge
 
 SYSTEMS = {system.name: system for system in systems.SYSTEMS}
 
