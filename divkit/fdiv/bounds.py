@@ -12,7 +12,8 @@ from divkit.core.estimate import Bias, Terms
 from divkit.core.notes import Note
 from divkit.critic.dual import Pair
 from divkit.data.measure import Measure
-from divkit.fdiv.logit import LogitDual, compared, diagnosed, unseen
+from divkit.fdiv.diagnoses import plug_in_notes, tail_notes, unseen_notes
+from divkit.fdiv.logit import LogitDual
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
 
@@ -63,11 +64,12 @@ class Bound(LogitDual):
         s, t = self.adjusted(s, t, x, y)
         made, limit = self._judged(s, t, x, y), self._limit(s.dtype, x, y)
         p, q = s.clamp(-limit, limit), t.clamp(-limit, limit)
-        read, cut = compared(self.evaluate, p, q, x, y), self._cut(p, q, x, y, (beyond[0] + (s - p), beyond[1] + (t - q)))
-        cut = {**unseen(self.evaluate, p, q, x, y), **cut}
+        read = dict(plug_in_notes(self.evaluate, p, q, x, y))
+        cut = self._cut(p, q, x, y, (beyond[0] + (s - p), beyond[1] + (t - q)))
+        cut = {**unseen_notes(self.evaluate, p, q, x, y), **cut}
         if "saturated" in cut:  # a cut logit is no log ratio, and that has been said
             read.pop("disagreement", None)
-        return made._replace(notes={**read, **cut, **diagnosed(made, self.evaluate.tame and x.uniform and y.uniform)})
+        return made._replace(notes={**read, **cut, **tail_notes(made, self.evaluate.tame and x.uniform and y.uniform)})
 
     def _judged(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self._limit(s.dtype, x, y)

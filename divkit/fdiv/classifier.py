@@ -20,7 +20,7 @@ from divkit.critic.relabelling import relabelled
 from divkit.critic.splits import cut_folds, inner_split, of_training
 from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
-from divkit.fdiv.logit import platt, reach
+from divkit.fdiv.calibration import believable, platt
 from divkit.fdiv.records import FDivergence
 from divkit.support.checks import whole
 
@@ -175,7 +175,7 @@ class Classifier(Divergence):
         s, t = raw(held_x), raw(held_y)
         (slope, shift), settled = platt((s, t), (held_x.weights, held_y.weights), held_x.effective + held_y.effective)
         mass = held_x.weights.double() * x.effective, held_y.weights.double() * y.effective
-        calibration = Calibration(slope, shift, *reach((slope * s + shift, slope * t + shift), mass))
+        calibration = Calibration(slope, shift, *believable((slope * s + shift, slope * t + shift), mass))
         return lambda m: calibration(raw(m)), settled
 
     @property

@@ -12,7 +12,8 @@ from divkit.core.estimate import Bias, Terms
 from divkit.core.notes import Note
 from divkit.critic.dual import Pair
 from divkit.data.measure import Measure
-from divkit.fdiv.logit import LogitDual, diagnosed
+from divkit.fdiv.diagnoses import tail_notes
+from divkit.fdiv.logit import LogitDual
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
 from divkit.support.checks import positive
@@ -34,7 +35,7 @@ class _Functional(LogitDual):
         made, limit = self.bare(s, t, x, y), self.witnessed(x, y)
         with torch.no_grad():
             cut = [((v.abs() > limit) | (far != 0)).double() for v, far in zip((s, t), beyond)]
-        return made._replace(notes={Note.CLIPPED_SHARE: float(x.mean(cut[0]) + y.mean(cut[1])) / 2, **diagnosed(made)})
+        return made._replace(notes={Note.CLIPPED_SHARE: float(x.mean(cut[0]) + y.mean(cut[1])) / 2, **tail_notes(made)})
 
     def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self.witnessed(x, y)

@@ -12,7 +12,7 @@ from torch import Tensor
 from divkit.core.estimate import Bias, Terms
 from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.data.measure import Measure
-from divkit.fdiv.logit import diagnosed
+from divkit.fdiv.diagnoses import tail_notes
 from divkit.fdiv.records import FDivergence
 from divkit.support.checks import positive
 
@@ -87,7 +87,7 @@ class GammaBound(Dual):
 
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         made = self.ascend(s, t, x, y)
-        return made._replace(notes=diagnosed(made))
+        return made._replace(notes=tail_notes(made))
 
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
         return self.ascend(s, t, x, y).value(x, y)

@@ -14,7 +14,7 @@ import divkit as dk
 from divkit.critic import Ascent, Choice, LogitNetwork, Variational, linear, quadratic
 from divkit.critic.splits import bernstein
 from divkit.fdiv import JS, KL, TABLE, Bound, DensityRatio, Given, Tightened
-from divkit.fdiv.logit import reach
+from divkit.fdiv.calibration import believable
 from divkit.fdiv.tails import pareto_index
 
 SHIFT = DensityRatio(lambda points: points[:, 0] - 0.5)  # of N(1, 1) over N(0, 1)
@@ -63,7 +63,7 @@ def test_infinite_variance_is_said() -> None:
 
 def test_no_verdict_on_terms_that_have_a_variance(monkeypatch: pytest.MonkeyPatch) -> None:
     """js and squared-hellinger have one for every P and Q, whatever an index fitted to few of their terms is."""
-    monkeypatch.setattr("divkit.fdiv.logit.pareto_index", lambda values: 0.8)
+    monkeypatch.setattr("divkit.fdiv.diagnoses.pareto_index", lambda values: 0.8)
     x, y = shifted(500, 500)
     for name in ("js", "squared-hellinger", "tv", "le-cam"):
         notes = SHIFT.divergence(name).estimate(x, y).notes
@@ -97,12 +97,11 @@ def test_a_logit_that_is_no_log_ratio_disagrees_with_itself() -> None:
 
 def test_logits_are_cut_where_less_than_two_fifths_of_a_row_are_expected_on_the_other_side() -> None:
     ones = torch.ones(100), torch.ones(60)
-    assert reach((torch.full((100,), 30.0), torch.full((60,), -30.0)), ones) == pytest.approx((-math.log(250), math.log(150)))
-    assert reach((torch.full((100,), -1.0), torch.full((60,), 1.0)), ones) == (0.0, 0.0)
-    assert reach((torch.full((100,), 2.0), torch.full((60,), -2.0)), ones) == pytest.approx((-2, 2))  # no larger than they are
+    for size, expected in ((30.0, (-math.log(250), math.log(150))), (-1.0, (0, 0)), (2.0, (-2, 2))):  # no larger than they are
+        assert believable((torch.full((100,), size), torch.full((60,), -size)), ones) == pytest.approx(expected)
     s, t = 6 * torch.rand(1000).double(), -torch.rand(50).double()
     for mass in (torch.ones(1000), torch.rand(1000)):
-        high = reach((s, t), (mass, torch.ones(50)))[1]
+        high = believable((s, t), (mass, torch.ones(50)))[1]
         for c, believed in ((high - 1e-3, True), (high + 0.02, False)):
             assert (50 * float(mass[s >= c].sum() / mass.sum()) * math.exp(-c) >= 0.4) == believed
 

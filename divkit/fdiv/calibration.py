@@ -1,0 +1,93 @@
+"""Calibration of a logit v on rows that it was not fitted to: v becomes slope · v + shift, clipped to what can be believed.
+
+Slope and shift maximise the logistic log-likelihood of the labels, E_P log σ(v) + E_Q log σ(−v) times half the number of rows,
+less the logarithm of a normal prior around slope 1 and shift 0 (Platt, 1999).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["CalibrationSettings", "believable", "platt"]
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """Choices of a logit's calibration.
+
+    Attributes
+    ----------
+    prior : float
+        Standard deviation of the normal prior on slope − 1 and on the shift.
+    stderrs : float
+        A first-order condition holds where it is within so many standard errors of zero. Five folds judge two conditions each,
+        and at two standard errors one run in ten would fail by chance.
+    flat : float
+        A mean slope of the logistic loss that counts as zero in any case: on separable samples all rows pull one way.
+    rows : int
+        A logit of x is believed if at least so many rows of x have a larger one, and for y a smaller one.
+    expected : float
+        A logit of x is believed if so many rows of y are expected to have a larger one, and for y a smaller one.
+    """
+
+    prior: float = 0.25
+    stderrs: float = 3.3
+    flat: float = 0.01
+    rows: int = 3
+    expected: float = 0.4
+
+
+def platt(
+    scores: tuple[Tensor, Tensor],
+    weights: tuple[Tensor, Tensor],
+    rows: float,
+    settings: CalibrationSettings = CalibrationSettings(),
+) -> tuple[tuple[float, float], bool]:
+    """Return slope and shift for scores (n,) of x and (m,) of y, and whether the first-order conditions hold within noise.
+
+    Each side's `weights` sum to one; together they count as `rows` observations against the prior.
+    """
+    v = torch.cat(scores)
+    sign = torch.cat([torch.ones_like(scores[0]), -torch.ones_like(scores[1])])
+    mass = torch.cat(weights) * rows / 2
+    features = torch.stack([v, torch.ones_like(v)], 1)
+    centre = torch.tensor([1.0, 0.0]).to(v)
+    theta = centre.clone()
+    for _ in range(25):
+        p = torch.sigmoid(-sign * (features @ theta))
+        gradient = -features.T @ (mass * sign * p) + (theta - centre) / settings.prior**2
+        hessian = features.T @ ((mass * p * (1 - p))[:, None] * features) + torch.eye(2).to(v) / settings.prior**2
+        step = torch.linalg.solve(hessian, gradient)
+        theta = theta - step * min(1.0, 1.0 / float(step.abs().max().clamp(min=1e-12)))
+        if float(step.abs().max()) < 1e-8:
+            break
+    p = torch.sigmoid(-sign * (features @ theta))
+    residual = mass[:, None] * features * (sign * p)[:, None]
+    noise = residual.square().sum(0).sqrt()
+    settled = bool((residual.sum(0).abs() <= settings.stderrs * noise + settings.flat * mass.sum()).all())
+    slope, shift = theta.tolist() if float(theta[0]) > 0 else (1.0, 0.0)
+    return (slope, shift), settled
+
+
+def believable(
+    logits: tuple[Tensor, Tensor], mass: tuple[Tensor, Tensor], settings: CalibrationSettings = CalibrationSettings()
+) -> tuple[float, float]:
+    """Return the smallest and the largest logit to be believed, from logits (n,) of x and (m,) of y whose rows count as `mass`.
+
+    Where the logit exceeds c, y has at most e^{−c} times x's share of the mass. If that is much less than one row of y, these
+    samples were fitted as well by any larger logit, and a new row of y out there would ruin the value.
+    """
+    s, t = logits
+    n, m = (float(side.sum()) for side in mass)
+    return min(-_largest(-t, mass[1], n, settings), 0.0), max(_largest(s, mass[0], m, settings), 0.0)
+
+
+def _largest(v: Tensor, mass: Tensor, others: float, settings: CalibrationSettings) -> float:
+    """Return the largest c which enough of these logits exceed, and beyond which enough of the `others` rows are expected."""
+    v, order = v.sort(descending=True)
+    expected = others * mass[order].cumsum(0) / mass.sum()
+    rows = min(settings.rows, 1 + len(v) // 50)
+    return float(torch.minimum(v, torch.log(expected / settings.expected))[rows - 1 :].max())
