@@ -11,11 +11,13 @@ from divkit.fdiv import table
 from divkit.fdiv.adversarial import Adversarial, NonSaturating
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.classifier import Classifier
+from divkit.fdiv.fitted import FittedRatio, density_ratio
 from divkit.fdiv.functionals import ConjugateRenyi, DonskerVaradhan, HammersleyChapmanRobbins, Renyi
 from divkit.fdiv.gamma import GammaBound
+from divkit.fdiv.given import Given
 from divkit.fdiv.information import mutual_information
 from divkit.fdiv.neighbours import NearestNeighbourKL, NearestNeighbourRenyi
-from divkit.fdiv.ratio import DensityRatio, FittedRatio, Given, density_ratio
+from divkit.fdiv.ratio import DensityRatio
 from divkit.fdiv.table import *  # noqa: F403
 from divkit.fdiv.tightened import Tightened
 

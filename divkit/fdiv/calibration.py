@@ -20,6 +20,8 @@ class CalibrationSettings:
 
     Attributes
     ----------
+    held : float
+        The share of the training rows that a scikit-learn classifier does not see, for calibration.
     prior : float
         Standard deviation of the normal prior on slope − 1 and on the shift.
     stderrs : float
@@ -33,6 +35,7 @@ class CalibrationSettings:
         A logit of x is believed if so many rows of y are expected to have a larger one, and for y a smaller one.
     """
 
+    held: float = 0.2
     prior: float = 0.25
     stderrs: float = 3.3
     flat: float = 0.01

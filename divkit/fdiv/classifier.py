@@ -1,4 +1,7 @@
-"""Any scikit-learn classifier as the logit of an f-divergence: cross-fitted, calibrated, judged like a critic."""
+"""f-divergences by a scikit-learn classifier, cross-fitted, calibrated and judged like a critic.
+
+A classifier trained on n rows of x and m of y has the log odds log p/q + log n/m: less log n/m they are the logit v.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from divkit.critic.relabelling import relabelled
 from divkit.critic.splits import cut_folds, inner_split, of_training
 from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
-from divkit.fdiv.calibration import believable, platt
+from divkit.fdiv.calibration import CalibrationSettings, believable, platt
 from divkit.fdiv.records import FDivergence
 from divkit.support.checks import whole
 
@@ -29,13 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier"]
 
-HELD = 0.2  # of the training rows, for calibration
-CLIP = 50.0  # a classifier's probability may be exactly 0
-
 
 @cache
 def boosting() -> HistGradientBoostingClassifier:
-    """The default: insensitive to the columns' scales, stopped early on rows of its own, of trees too small to fit noise."""
+    """Return the default classifier: indifferent to the columns' scales, stopped early, with trees too small to fit noise."""
     from sklearn.ensemble import HistGradientBoostingClassifier  # seconds of imports, for those who want a classifier
 
     return HistGradientBoostingClassifier(
@@ -140,43 +140,47 @@ class Classifier(Divergence):
             raise ValueError(f"{self.name} has no gradient in the points; use {self.record.name}, whose critic has one.")
         dual, (s, t) = Bound(self.record), (solution.state[f"logits_{side}"] for side in "xy")  # (folds, n), (folds, m)
         unseen = [logits.gather(0, solution.state[f"fold_{side}"][None])[0] for logits, side in ((s, "x"), (t, "y"))]
-        made = dual.terms(unseen[0], unseen[1], x, y)
+        terms = dual.terms(unseen[0], unseen[1], x, y)
         training = of_training([float(dual.value(p, q, x, y)) for p, q in zip(s, t)], stable=False)
-        return made._replace(rest=made.rest.and_noise(training), notes={**made.notes, Note.STDERR_OF_TRAINING: training})
+        return terms._replace(rest=terms.rest.and_noise(training), notes={**terms.notes, Note.STDERR_OF_TRAINING: training})
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
-        """As for critics: half of the rows train a classifier, the other half are relabelled."""
+        """Return the values under relabelling; as for critics half of the rows train, and the other half are relabelled."""
         dual = Bound(self.record)
         return relabelled(pooled, labels, self.seed, lambda x, y, g: self._fit(x, y, g, self.seed)[0], dual.value)
 
     def _fit(self, x: Measure, y: Measure, generator: torch.Generator, seed: int) -> tuple[Callable[[Measure], Tensor], bool]:
-        """A calibrated logit from these rows, and whether it is calibrated on rows it did not see."""
+        """Return a logit trained and calibrated on these rows, and whether its calibration meets its conditions."""
+        settings = CalibrationSettings()
+        (fit_x, held_x), (fit_y, held_y) = (inner_split(m, settings.held, generator) for m in (x, y))
+        logit = self._train(fit_x, fit_y, seed)
+        s, t = logit(held_x), logit(held_y)
+        rows = held_x.effective + held_y.effective
+        (slope, shift), settled = platt((s, t), (held_x.weights, held_y.weights), rows, settings)
+        mass = held_x.weights.double() * x.effective, held_y.weights.double() * y.effective
+        calibration = Calibration(slope, shift, *believable((slope * s + shift, slope * t + shift), mass, settings))
+        return lambda m: calibration(logit(m)), settled
+
+    def _train(self, x: Measure, y: Measure, seed: int) -> Callable[[Measure], Tensor]:
+        """Return the logit of a classifier trained on all of these rows: its log odds less log n/m."""
         from sklearn.base import clone
 
-        (fit_x, held_x), (fit_y, held_y) = (inner_split(m, HELD, generator) for m in (x, y))
         model = clone(self.classifier)
         if "random_state" in model.get_params() and model.get_params()["random_state"] is None:
             model.set_params(random_state=seed)
-        rows = np.concatenate([_rows(fit_x), _rows(fit_y)])
-        labels = np.repeat([1, 0], [fit_x.n, fit_y.n])
+        rows, labels = np.concatenate([_rows(x), _rows(y)]), np.repeat([1, 0], [x.n, y.n])
         if x.uniform and y.uniform:
             model.fit(rows, labels)
         else:
-            weights = torch.cat([fit_x.weights * fit_x.n, fit_y.weights * fit_y.n])
-            model.fit(rows, labels, sample_weight=weights.cpu().numpy())
-        prior = math.log(fit_x.n / fit_y.n)
+            model.fit(rows, labels, sample_weight=torch.cat([x.weights * x.n, y.weights * y.n]).cpu().numpy())
+        one, prior = list(model.classes_).index(1), math.log(x.n / y.n)
 
-        def raw(m: Measure) -> Tensor:
-            with np.errstate(divide="ignore"):
+        def logit(m: Measure) -> Tensor:
+            with np.errstate(divide="ignore"):  # a probability may be exactly 0
                 log = np.log(model.predict_proba(_rows(m)).astype(np.float64))
-            one = list(model.classes_).index(1)
-            return torch.as_tensor(log[:, one] - log[:, 1 - one], device=m.device).clamp(-CLIP, CLIP) - prior
+            return torch.as_tensor(log[:, one] - log[:, 1 - one], device=m.device).clamp(-50, 50) - prior
 
-        s, t = raw(held_x), raw(held_y)
-        (slope, shift), settled = platt((s, t), (held_x.weights, held_y.weights), held_x.effective + held_y.effective)
-        mass = held_x.weights.double() * x.effective, held_y.weights.double() * y.effective
-        calibration = Calibration(slope, shift, *believable((slope * s + shift, slope * t + shift), mass))
-        return lambda m: calibration(raw(m)), settled
+        return logit
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -184,4 +188,5 @@ class Classifier(Divergence):
 
 
 def _rows(m: Measure) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return the points as the (n, d) array that scikit-learn takes."""
     return m.flat.detach().cpu().numpy()

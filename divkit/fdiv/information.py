@@ -44,9 +44,9 @@ def mutual_information(
     x, y : array-like (n, \*event), (n, \*event)
         Row i of both is one observation.
     dual : LogitDual
-        What is reported: any bound of a logit, such as ``Bound(JS)`` or ``DonskerVaradhan()``.
+        The bound that is reported, such as ``Bound(JS)`` or ``DonskerVaradhan()``.
     critic : callable or Choice
-        Of two event shapes, x's and y's.
+        A factory that takes two event shapes, x's and y's.
     ascent : Ascent
     derangements : int
         Product samples for each row.
@@ -71,13 +71,13 @@ def mutual_information(
     True
     """
     whole("derangements", derangements)
-    left, right = (given if isinstance(given, Measure) else Measure(given) for given in (x, y))
+    left, right = (side if isinstance(side, Measure) else Measure(side) for side in (x, y))
     if left.n != right.n:
         raise ValueError(f"x has {left.n} rows and y {right.n}; mutual information needs pairs, as many of each.")
-    for side, given in (("x", left), ("y", right)):
-        if not given.uniform:
+    for name, side in (("x", left), ("y", right)):
+        if not side.uniform:
             raise ValueError(
-                f"{side} has weights, of which mutual information takes none: a pair's weight is no product of two others'. "
+                f"{name} has weights, of which mutual information takes none: a pair's weight is no product of two others'. "
                 f"Draw rows by their weights first."
             )
     enough("x and y", left.n, 3 * ascent.folds, f"for derangements in each of {ascent.folds} folds")
@@ -92,25 +92,28 @@ def mutual_information(
         row = torch.arange(joint.n, device=one.device).repeat(derangements)
         product = Measure._of((one[row], two[partner]), None)
         solution = variational.crossfit(joint, product, (folds, folds.repeat(derangements)), generator)
-        found = variational.terms(joint, product, solution)
-        both = _by_row(found.y, row, partner, joint.n)
+        terms = variational.terms(joint, product, solution)
+        of_product = _by_row(terms.y, row, partner, joint.n)
     # the product's rows are no sample, for which a bound of finite samples would hold
-    notes = {key: note for key, note in found.notes.items() if key != Note.LOWER_FINITE_SAMPLE}
-    terms = Terms(found.x, both, Remainder(noise=found.rest.noise), {**notes, Note.DERANGEMENTS: derangements})
+    notes = {key: note for key, note in terms.notes.items() if key != Note.LOWER_FINITE_SAMPLE}
+    terms = Terms(terms.x, of_product, Remainder(noise=terms.rest.noise), {**notes, Note.DERANGEMENTS: derangements})
     return Estimate.of(
         f"mutual information ({dual.name})", joint, joint, terms, solution, bias=dual.bias, settings=variational.settings
     )
 
 
 def _by_row(values: Tensor, row: Tensor, partner: Tensor, n: int) -> Tensor:  # (J n,) -> (n,)
-    """What every original row adds to the product's mean, from both sides of its pairs; the mean stays."""
+    """Return what every original row adds to the product's mean, from both sides of its pairs; the mean stays.
+
+    `values` (J n,) are those of the product's rows, each made of x of `row` and y of `partner`.
+    """
     sums = torch.zeros(n, dtype=torch.float64, device=values.device)
     sums = sums.index_add(0, row, values.double()).index_add(0, partner, values.double())
     return sums * (n / len(values)) - values.double().mean()
 
 
 def _derangement(folds: Tensor, generator: torch.Generator) -> Tensor:  # (n,) -> (n,) long
-    """Another row of the same fold for each: a cyclic shift of the fold in random order."""
+    """Return another row of the same fold for each row: a cyclic shift of the fold in random order."""
     partner = torch.empty_like(folds)
     for k in range(int(folds.max()) + 1):
         rows = (folds == k).nonzero()[:, 0]

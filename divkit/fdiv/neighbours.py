@@ -1,4 +1,8 @@
-"""Nearest-neighbour estimates of Kullback–Leibler and Rényi divergences: baselines that train nothing."""
+"""Nearest-neighbour estimates of Kullback–Leibler and Rényi divergences: baselines that train nothing.
+
+With ρ the distance from a row of x to its k-th neighbour within x, ν that to its k-th neighbour in y, and d the dimension,
+p ∝ k/((n − 1) ρᵈ) and q ∝ k/(m νᵈ), so that log p/q = d log(ν/ρ) + log(m/(n − 1)).
+"""
 
 from __future__ import annotations
 
@@ -20,16 +24,11 @@ from divkit.support.checks import enough, whole
 __all__ = ["NearestNeighbourKL", "NearestNeighbourRenyi"]
 
 
-@dataclass(frozen=True)
 class _NearestNeighbour(Divergence):
-    """Distances to the k-th neighbour within x (ρ) and in y (ν), and what they say of log p/q at the rows of x."""
+    """A function of log p/q at the rows of x, read from the distances ρ and ν to k-th neighbours."""
 
     minimum: ClassVar[int] = 2
-
-    @property
-    def neighbours(self) -> int:
-        """k."""
-        raise AttributeError
+    k: int
 
     @property
     def bias(self) -> Bias:
@@ -37,21 +36,20 @@ class _NearestNeighbour(Divergence):
 
     def require(self, x: Measure, y: Measure) -> None:
         super().require(x, y)
-        k = self.neighbours
-        for name, m, least in (("x", x, k + 1), ("y", y, k)):
-            enough(name, m.n, least, f"for k={k}")
+        for name, m, least in (("x", x, self.k + 1), ("y", y, self.k)):
+            enough(name, m.n, least, f"for k={self.k}")
             if not m.uniform:
                 raise ValueError(f"{self.name} counts neighbours and takes no weights_{name}; use kl, which does.")
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         """Find the neighbours; the distances to them are differentiable at a fixed choice."""
         frame = pairs.frame(x, y)
-        rho, own = pairs.nearest(frame.x, frame.x, self.neighbours, exclude_self=True)
-        nu, across = pairs.nearest(frame.x, frame.y, self.neighbours)
+        rho, own = pairs.nearest(frame.x, frame.x, self.k, exclude_self=True)
+        nu, across = pairs.nearest(frame.x, frame.y, self.k)
         return Solution({"own": own, "across": across, "tied": (rho[:, -1] == 0) | (nu[:, -1] == 0)})
 
     def logits(self, x: Measure, y: Measure, solution: Solution) -> Tensor:  # -> (n,)
-        """log p/q at the rows of x: 0 where the k-th distance is."""
+        """Return log p/q at the rows of x, and 0 where a k-th distance is 0."""
         frame, state = pairs.frame(x, y), solution.state
         rho, nu = (
             torch.linalg.vector_norm(frame.x - other, dim=1).double()
@@ -61,16 +59,17 @@ class _NearestNeighbour(Divergence):
         rho, nu = torch.where(tied, 1.0, rho), torch.where(tied, 1.0, nu)
         return torch.where(tied, 0.0, frame.x.shape[1] * torch.log(nu / rho) + math.log(y.n / (x.n - 1)))
 
-    def neighbourly(self, solution: Solution, share: Tensor, m: int) -> tuple[Tensor, Tensor]:  # share: (n,), mean 1
-        """What rows add by being neighbours of others, (n,) and (m,), each of mean 0.
+    def as_neighbours(self, solution: Solution, share: Tensor, m: int) -> tuple[Tensor, Tensor]:  # share: (n,), mean 1
+        """Return what the rows of x (n,) and of y (m,) add by being neighbours of others; both have mean 0.
 
         Without a row of x, the density of x is lower where it is a neighbour; without a row of y, that of y. Both effects are
-        the shares (p/q)^(α−1) of the rows that it is a neighbour of; for a row of x half is read from its own share, as its own
-        and the others' scatter is one and counts twice otherwise.
+        the shares (p/q)^(α−1) of the rows that it is a neighbour of. For a row of x half is read from its own share: its own
+        scatter and the others' are one and would count twice.
         """
 
         def received(index: Tensor, size: int) -> Tensor:
-            repeated = share.repeat_interleave(self.neighbours)
+            """Return the shares of the rows to which each of `size` rows is a neighbour, with mean 1."""
+            repeated = share.repeat_interleave(self.k)
             return torch.bincount(index.flatten(), repeated, size) * size / len(repeated)
 
         return (share + received(solution.state["own"], len(share))) / 2 - 1, 1 - received(solution.state["across"], m)
@@ -88,6 +87,7 @@ class NearestNeighbourKL(_NearestNeighbour):
     Parameters
     ----------
     k : int
+        Which neighbour's distance is taken.
 
     Examples
     --------
@@ -108,14 +108,10 @@ class NearestNeighbourKL(_NearestNeighbour):
     def name(self) -> str:
         return "kl-knn"
 
-    @property
-    def neighbours(self) -> int:
-        return self.k
-
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         notes: Notes = {Note.TIED_SHARE: float(solution.state["tied"].double().mean())}
         logits = self.logits(x, y, solution)
-        of_x, of_y = self.neighbourly(solution, torch.ones_like(logits.detach()), y.n)
+        of_x, of_y = self.as_neighbours(solution, torch.ones_like(logits.detach()), y.n)
         return Terms(logits + of_x, of_y, notes=notes)
 
 
@@ -164,10 +160,6 @@ class NearestNeighbourRenyi(_NearestNeighbour):
     def name(self) -> str:
         return f"renyi-knn(order={self.order:g})"
 
-    @property
-    def neighbours(self) -> int:
-        return self.k
-
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         power = self.order - 1
         correction = 2 * math.lgamma(self.k) - math.lgamma(self.k - power) - math.lgamma(self.k + power)
@@ -175,6 +167,6 @@ class NearestNeighbourRenyi(_NearestNeighbour):
         top = exponents.detach().max()
         share = torch.exp(exponents - top)
         notes: Notes = {Note.TIED_SHARE: float(solution.state["tied"].double().mean())}
-        of_x, of_y = self.neighbourly(solution, (share / share.mean()).detach(), y.n)
-        made = Terms.of_means(lambda g, h: (g[0].log() + top) / power, (x, share[:, None]), (y, share.new_zeros(y.n, 1)), notes)
-        return made._replace(x=made.x + of_x, y=of_y)
+        of_x, of_y = self.as_neighbours(solution, (share / share.mean()).detach(), y.n)
+        mean = Terms.of_means(lambda g, h: (g[0].log() + top) / power, (x, share[:, None]), (y, share.new_zeros(y.n, 1)), notes)
+        return mean._replace(x=mean.x + of_x, y=of_y)
