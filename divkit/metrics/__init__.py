@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from divkit.metrics.features import Features, c2st, frechet, kid, train_features
+from divkit.metrics.classifier import c2st
+from divkit.metrics.features import Features, frechet, kid, train_features
 from divkit.metrics.likelihood import kde_bandwidth, kde_log_likelihood
 from divkit.metrics.modes import ModeCount, Modes, grid, modes, ring, swiss_roll
 from divkit.metrics.neighbourhoods import Neighbourhoods, neighbourhoods

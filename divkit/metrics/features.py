@@ -1,42 +1,21 @@
-"""What classifiers tell: a two-sample test's accuracy, and features on which images are compared."""
+"""Features of a classifier that is trained here, and distances of images on such features."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
-from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
-from divkit.core import registry
+from divkit.core.estimate import Estimate
+from divkit.data.measure import Measure
+from divkit.kernel.kernels import Polynomial
+from divkit.kernel.mmd import MMD
+from divkit.transport.gaussian import GaussianWasserstein
 
-__all__ = ["Features", "c2st", "frechet", "kid", "train_features"]
-
-
-def c2st(x: Tensor, y: Tensor, seed: int = 0, folds: int = 5) -> float:
-    """Accuracy of a classifier that tells two sample sets apart, cross-validated: 1/2 where it cannot.
-
-    Histogram gradient boosting at scikit-learn's settings; the larger set is cut to the size of the smaller.
-    Source: Lopez-Paz, Oquab (2017).
-
-    Examples
-    --------
-    >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
-    >>> c2st(x, x + 5.0) > 0.99
-    True
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
-
-    n = min(len(x), len(y))
-    if n < 2 * folds:
-        raise ValueError(f"Found array with {n} sample(s) while a minimum of {2 * folds} is required: {folds} folds.")
-    rows = torch.cat([x[:n].flatten(1), y[:n].flatten(1)]).detach().cpu().numpy()
-    labels = np.repeat([0, 1], n)
-    order = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return float(cross_val_score(HistGradientBoostingClassifier(random_state=seed), rows, labels, cv=order).mean())
+__all__ = ["Features", "frechet", "kid", "train_features"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,63 +40,63 @@ class Features:
     digest: str
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:  # (n, *event) -> (n, features)
-        return torch.cat([self.body(rows) for rows in torch.split(x, 1000)])
+    def __call__(self, x: Any) -> Tensor:  # (n, *event) -> (n, features)
+        """Return the features of images, a thousand at a time."""
+        return torch.cat([self.body(images) for images in torch.split(_images(x), 1000)])
 
 
-def train_features(
-    x: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], width: int = 64, steps: int = 1000, seed: int = 0
-) -> Features:
+def train_features(x: tuple[Any, Any], labels: tuple[Any, Any], width: int = 64, steps: int = 1000, seed: int = 0) -> Features:
     """Train a small perceptron to tell the labels of (training, held-out) images.
 
     Parameters
     ----------
-    x, labels : pairs of Tensor
-        Images (n, *event) and their labels (n,): to train on, held out.
+    x, labels : pairs of array-like
+        Images (n, *event) and their labels (n,), whole numbers from 0 on: to train on, held out.
     width : int
-        Of the features.
+        Number of features.
     steps : int
-        Of Adam, 128 images each.
+        Steps of Adam, on 128 images each.
     seed : int
     """
+    images, held = map(_images, x)
+    label, held_label = map(torch.as_tensor, labels)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        size = x[0].shape[1:].numel()
+        size = images.shape[1:].numel()
         body = nn.Sequential(nn.Flatten(), nn.Linear(size, 256), nn.ReLU(), nn.Linear(256, width), nn.ReLU())
-        head = nn.Linear(width, int(labels[0].max()) + 1)
+        head = nn.Linear(width, int(label.max()) + 1)
         parameters = [*body.parameters(), *head.parameters()]
         optimiser = torch.optim.Adam(parameters, lr=1e-3, fused=True)
         for _ in range(steps):
-            rows = torch.randint(len(x[0]), (128,))
+            rows = torch.randint(len(images), (128,))
             optimiser.zero_grad()
-            nn.functional.cross_entropy(head(body(x[0][rows])), labels[0][rows]).backward()  # type: ignore[no-untyped-call]
+            nn.functional.cross_entropy(head(body(images[rows])), label[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     with torch.no_grad():
-        accuracy = float((head(body(x[1])).argmax(1) == labels[1]).double().mean())
+        accuracy = float((head(body(held)).argmax(1) == held_label).double().mean())
     content = b"".join(p.detach().numpy().tobytes() for p in parameters)
     return Features(body.eval(), head.eval(), accuracy, hashlib.sha256(content).hexdigest()[:12])
 
 
-def frechet(x: Tensor, y: Tensor) -> float:
-    r"""Fréchet distance :math:`|\mu - \nu|^2 + \mathrm{tr}(\Sigma + T - 2(\Sigma T)^{1/2})` of two sets' moments.
+def frechet(x: Any, y: Any) -> Estimate:
+    """Estimate the Fréchet distance of two sets' means and covariances, on features what is called FID.
 
-    On features of a classifier what is called FID. Biased above, so compare at equal sizes only. Source: Heusel et al. (2017).
+    That is ``divkit.estimate("fid", x, y)``: biased above, so compare at equal sizes only. Source: Heusel et al. (2017).
 
     Examples
     --------
     >>> x = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
-    >>> abs(frechet(x, x)) < 1e-6, abs(frechet(x, x + 2.0) - 12.0) < 1e-5
-    (True, True)
+    >>> abs(frechet(x, x + 2.0).value - 12.0) < 1e-5
+    True
     """
-    a, b = x.flatten(1).double().numpy(force=True), y.flatten(1).double().numpy(force=True)
-    p, q = np.atleast_2d(np.cov(a, rowvar=False)), np.atleast_2d(np.cov(b, rowvar=False))
-    ridge = 1e-10 * (np.trace(p) + np.trace(q)) * np.eye(len(p))  # a feature that never varies makes the root singular
-    root = np.real(sqrtm((p + ridge) @ (q + ridge)))
-    gap = a.mean(0) - b.mean(0)
-    return float(gap @ gap + np.trace(p + q - 2 * root))
+    return GaussianWasserstein().estimate(x, y, name="fid")
 
 
-def kid(x: Tensor, y: Tensor) -> tuple[float, float]:
-    """Kernel distance of features, unbiased, with its standard error: `divkit.estimate("kid", x, y)`."""
-    found = registry.get("kid").estimate(x.flatten(1), y.flatten(1))
-    return found.value, found.stderr
+def kid(x: Any, y: Any) -> Estimate:
+    """Estimate the kernel distance of two sets, unbiased: on features ``divkit.estimate("kid", x, y)``."""
+    return MMD(Polynomial()).estimate(x, y, name="kid")
+
+
+def _images(x: Any) -> Tensor:  # -> (n, *event)
+    """Return images in the dtype of the networks."""
+    return Measure(x).parts[0].detach().to(torch.get_default_dtype())

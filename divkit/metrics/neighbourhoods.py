@@ -1,13 +1,22 @@
-"""Fidelity and diversity by nearest neighbours: precision, recall, density, coverage."""
+r"""Fidelity and diversity by nearest neighbours: precision, recall, density, coverage.
+
+Around each real point :math:`x_i` lies a ball of radius :math:`r_i`, its distance to its k-th neighbour among the real points;
+around each generated point :math:`y_j` one of radius :math:`s_j`, likewise. With
+:math:`I_{ij} = [|x_i - y_j| \le r_i]` and :math:`J_{ij} = [|x_i - y_j| \le s_j]`
+
+- precision is the share of j with some :math:`I_{ij}`, recall the share of i with some :math:`J_{ij}`;
+- density is :math:`\sum_{ij} I_{ij} / (k m)`, coverage the share of i with some :math:`I_{ij}`.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
-from divkit.support.checks import whole
+from divkit import pairs
+from divkit.metrics.rows import rows_of
+from divkit.support.checks import enough, whole
 
 __all__ = ["Neighbourhoods", "neighbourhoods"]
 
@@ -21,14 +30,14 @@ class Neighbourhoods(NamedTuple):
     coverage: float  # real points whose ball holds a generated point
 
 
-def neighbourhoods(real: Tensor, made: Tensor, k: int = 5) -> Neighbourhoods:
+def neighbourhoods(real: Any, made: Any, k: int = 5) -> Neighbourhoods:
     """Compare two sets by balls that reach each point's k-th neighbour within its own set.
 
     Source: Kynkäänniemi et al. (2019) for precision and recall; Naeem et al. (2020) for density and coverage.
 
     Parameters
     ----------
-    real, made : Tensor (n, *event), (m, *event)
+    real, made : array-like (n, *event), (m, *event)
         Points, or their features.
     k : int
 
@@ -44,24 +53,17 @@ def neighbourhoods(real: Tensor, made: Tensor, k: int = 5) -> Neighbourhoods:
     (0.0, 1.0)
     """
     whole("k", k)
-    a, b = real.flatten(1).double(), made.flatten(1).double()
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"A real point has {a.shape[1]} numbers and a generated one {b.shape[1]}; they must be the same.")
-    if min(len(a), len(b)) <= k:
-        raise ValueError(f"Found array with {min(len(a), len(b))} sample(s) while a minimum of {k + 1} is required: k = {k}.")
-    reach_a, reach_b = _reach(a, k), _reach(b, k)
-    inside = torch.zeros(len(b), dtype=torch.float64, device=b.device)  # real balls around each generated point
+    x, y = rows_of(real, made)
+    for name, points in (("real", x), ("made", y)):
+        enough(name, len(points), k + 1, f"for k = {k}")
+    r, s = (pairs.nearest(points, points, k, exclude_self=True)[0][:, -1] for points in (x, y))
+    balls = torch.zeros(len(y), dtype=torch.float64, device=y.device)  # Σᵢ Iᵢⱼ
     recalled, covered = [], []
-    for rows, radius in zip(torch.split(a, 1000), torch.split(reach_a, 1000)):
-        distance = torch.cdist(rows, b)
-        held = distance <= radius[:, None]
-        inside += held.sum(0)
-        covered.append(held.any(1))
-        recalled.append((distance <= reach_b).any(1))
-    shares = [torch.cat(parts).double().mean() for parts in (recalled, covered)]
-    return Neighbourhoods(float((inside > 0).double().mean()), float(shares[0]), float(inside.mean()) / k, float(shares[1]))
-
-
-def _reach(x: Tensor, k: int) -> Tensor:
-    """Each point's distance to its k-th other point: (n,)."""
-    return torch.cat([torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in torch.split(x, 1000)])
+    for points, radius in zip(torch.split(x, 1000), torch.split(r, 1000)):  # a tile of distances at a time
+        distance = pairs.Distance.tile(points, y).sqrt_()
+        inside = distance <= radius[:, None]
+        balls += inside.sum(0)
+        covered.append(inside.any(1))
+        recalled.append((distance <= s).any(1))
+    recall, coverage = (float(torch.cat(parts).double().mean()) for parts in (recalled, covered))
+    return Neighbourhoods(float((balls > 0).double().mean()), recall, float(balls.mean()) / k, coverage)

@@ -73,8 +73,9 @@ def judge(x: Tensor, data: Data, features: Features) -> dict[str, Any]:
     f, g = features(data.test), features(x[:n])
     choice, held = data.test[: n // 2], data.test[n // 2 :]  # the bandwidth is chosen on one half, and judged on the other
     width = kde_bandwidth(choice, x[:PARZEN])
-    found: dict[str, Any] = {"frechet": frechet(f, g), "parzen": float(kde_log_likelihood(held, x[:PARZEN], width).mean())}
-    found["kid"], found["kid error"] = kid(f, g)
+    parzen, kernel = kde_log_likelihood(held, x[:PARZEN], width), kid(f, g)
+    found: dict[str, Any] = {"frechet": frechet(f, g).value, "parzen": float(parzen.mean())}
+    found |= {"kid": kernel.value, "kid error": kernel.stderr}
     return found | neighbourhoods(f, g)._asdict() | {"images": x[:SHOWN].clamp(0, 1).mul(255).round().byte().tolist()}
 
 

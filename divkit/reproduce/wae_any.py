@@ -56,9 +56,9 @@ def _judge(model: Any, data: Data) -> dict[str, Any]:
     f, g = features(x), features(made)
     return {
         "reconstruction": float((x - remade).flatten(1).square().sum(1).mean()),
-        "c2st": c2st(z, prior),
+        "c2st": c2st(z, prior).value,
         "mmd": registry.get("mmd").estimate(z, prior).value,
-        "frechet": frechet(f, g),
+        "frechet": frechet(f, g).value,
         "coverage": neighbourhoods(f, g).coverage,
         "digest": features.digest,
         "codes": z[:, :2].tolist(),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import gaussian_kde
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 import divkit as dk
 from divkit.metrics import (
@@ -103,17 +107,55 @@ def test_neighbourhoods_refuse() -> None:
 
 def test_c2st_is_half_where_nothing_differs() -> None:
     same = c2st(normal(500, 3, 0), normal(700, 3, 1))
-    assert abs(same - 0.5) < 4 * 0.5 / math.sqrt(1000)  # fails by chance about once in 10⁴
-    assert c2st(normal(200, 3, 0), normal(200, 3, 1) + 2) > 0.85
-    with pytest.raises(ValueError, match="a minimum of 10 is required"):
+    assert abs(same.value - 0.5) < 4 * same.stderr  # fails by chance about once in 10⁴
+    assert same.stderr == pytest.approx(0.5 / math.sqrt(1000), rel=0.02)
+    assert float(c2st(normal(200, 3, 0), normal(200, 3, 1) + 2)) > 0.85
+    with pytest.raises(ValueError, match="a minimum of 10 is required: x and y for 5 folds"):
         c2st(normal(9, 2, 0), normal(9, 2, 1))
+
+
+def test_accuracy_is_that_of_scikit_learns_cross_validation() -> None:
+    """Its folds weigh the same, though their sizes differ."""
+    x, y = normal(53, 2, 0), normal(60, 2, 1) + 0.7
+    order = StratifiedKFold(5, shuffle=True, random_state=3)
+    rows = torch.cat([x, y[:53]]).numpy()
+    scores = cross_val_score(HistGradientBoostingClassifier(random_state=3), rows, np.repeat([0, 1], 53), cv=order)
+    assert c2st(x, y, seed=3).value == pytest.approx(scores.mean(), rel=1e-12)
 
 
 def test_frechet_is_buress_distance() -> None:
     x, y = normal(4000, 3, 0).double(), 2 * normal(4000, 3, 1).double() + 1
-    assert frechet(x, y) == pytest.approx(6.0, abs=0.3)  # 3·1 + 3·(2 − 1)²
+    distance = frechet(x, y)
+    assert distance.value == pytest.approx(6.0, abs=4 * distance.stderr)  # 3·1 + 3·(2 − 1)²
     p, q = (torch.distributions.MultivariateNormal(z.mean(0), torch.cov(z.T)) for z in (x, y))
-    assert frechet(x, y) == pytest.approx(dk.exact("w2", p, q), rel=1e-6)
+    assert distance.value == pytest.approx(dk.exact("w2", p, q), rel=1e-6)
+    for ours, name in ((distance, "fid"), (kid(x, y), "kid")):
+        theirs = dk.estimate(name, x, y)
+        assert (ours.name, ours.value, ours.stderr) == (name, theirs.value, theirs.stderr)
+
+
+def test_whatever_holds_samples_is_taken() -> None:
+    """Tensors, arrays, lists, frames and measures give the same numbers."""
+    x, y = normal(40, 2, 0).double(), normal(50, 2, 1).double() + 1
+    metrics: tuple[Callable[..., object], ...] = (
+        *(lambda a, b: c2st(a, b).value, lambda a, b: frechet(a, b).value, lambda a, b: kid(a, b).value),
+        *(neighbourhoods, lambda a, b: kde_log_likelihood(a, b, 0.3).tolist(), lambda a, _: modes(a, ring())[:3]),
+    )
+    for metric in metrics:
+        expected = metric(x, y)
+        for form in (torch.Tensor.numpy, torch.Tensor.tolist, dk.Measure):
+            assert metric(form(x), form(y)) == expected
+    frames = [pd.DataFrame(points.numpy(), columns=["a", "b"]) for points in (x, y)]
+    assert kid(*frames).value == dk.estimate("kid", *frames).value
+    assert 0 < neighbourhoods(*frames).coverage <= 1
+    assert modes(frames[0], ring()).quality == modes(x, ring()).quality
+
+
+@pytest.mark.parametrize("metric", [c2st, neighbourhoods, lambda x, y: kde_log_likelihood(x, y, 1.0)])
+@pytest.mark.parametrize("extra", [{"weights": np.arange(50)}, {"groups": np.arange(50)}])
+def test_what_counts_of_rows_do_not_heed_is_refused(metric: Callable[..., object], extra: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="y has weights or groups, which this metric would not heed"):
+        metric(normal(50, 2, 0), dk.Measure(normal(50, 2, 1), **extra))
 
 
 def test_features_classify_digits() -> None:
@@ -125,7 +167,7 @@ def test_features_classify_digits() -> None:
     assert features.digest == again.digest
     f, g = features(digits.test[:180]), features(digits.test[180:])
     assert f.shape == (180, 64)
-    value, error = kid(f, g)
-    assert abs(value) < 4 * error + 0.05
+    distance = kid(f, g)
+    assert abs(distance.value) < 4 * distance.stderr + 0.05
     noise = features(torch.rand(180, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
-    assert frechet(f, noise) > 3 * frechet(f, g)
+    assert frechet(f, noise).value > 3 * frechet(f, g).value
