@@ -25,14 +25,13 @@ class CalibrationSettings:
     prior : float
         Standard deviation of the normal prior on slope − 1 and on the shift.
     stderrs : float
-        A first-order condition holds where it is within so many standard errors of zero. Five folds judge two conditions each,
-        and at two standard errors one run in ten would fail by chance.
+        A first-order condition holds within so many standard errors. Five folds judge two conditions each: at 3.3 one run in a
+        hundred fails by chance.
     flat : float
         A mean slope of the logistic loss that counts as zero in any case: on separable samples all rows pull one way.
-    rows : int
-        A logit of x is believed if at least so many rows of x have a larger one, and for y a smaller one.
-    expected : float
-        A logit of x is believed if so many rows of y are expected to have a larger one, and for y a smaller one.
+    rows, expected : int, float
+        A logit of x is believed if `rows` rows of x, and `expected` rows of y in expectation, have a larger one; a logit of y
+        likewise if they have a smaller one.
     """
 
     held: float = 0.2

@@ -28,7 +28,7 @@ class DiagnosisSettings:
     Attributes
     ----------
     stderrs : float
-        A gap must exceed so many standard errors to be told; they are skewed, so that 2 would be too few.
+        A gap is reported beyond so many standard errors; they are skewed, so that 2 would be too few.
     disagreement : float
         Two readings of a logit disagree if they also differ by this share of the value.
     unseen : float

@@ -154,7 +154,7 @@ class _Ensemble:
     def __call__(self, *parts: Tensor) -> Tensor:
         shapes = tuple(part.shape[1:] for part in parts)
         if shapes != self.event_shapes:
-            learnt, given = (" and ".join(str(tuple(s)) for s in side) for side in (self.event_shapes, shapes))
-            raise ValueError(f"the ratio was learnt for points of shape {learnt}; got {given}.")
+            learnt, shape = (" and ".join(str(tuple(s)) for s in side) for side in (self.event_shapes, shapes))
+            raise ValueError(f"the ratio was learnt for points of shape {learnt}; got {shape}.")
         m = Measure._of(parts if len(parts) > 1 else parts[0], None)
         return torch.stack(list(self.variational.every_score(m, self.solution))).mean(0)

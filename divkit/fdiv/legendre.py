@@ -130,7 +130,7 @@ def from_generator(f: Function, name: str) -> FDivergence:
     _check(f)
     pair = BoundPair(lambda v: _slope(f, v.double().exp()).to(v.dtype), lambda v: _intercept(f, v.double().exp()).to(v.dtype))
     far = torch.tensor([FARTHEST_LOGIT / 2, FARTHEST_LOGIT], dtype=torch.float64)
-    domain = Interval(upper=_limit(pair.a(far)))
+    domain = Interval(upper=_limit_at_infinity(pair.a(far)))
     reach = _accurate_to(f, pair)
     return FDivergence(
         name=name,
@@ -140,7 +140,7 @@ def from_generator(f: Function, name: str) -> FDivergence:
         finite_conjugate=legendre(pair, reach),
         domain=domain,
         activation=pair.a,
-        supremum=domain.upper + _limit(f(torch.exp(-far))),
+        supremum=domain.upper + _limit_at_infinity(f(torch.exp(-far))),
         reach=reach,
         formulas=Formulas("∫ q f(p/q)", "f(u)", "f'(u)", "sup_u {ut − f(u)}", str(domain), "f'(eᵛ)"),
         source="user's generator",
@@ -160,7 +160,7 @@ def _intercept(f: Function, u: Tensor) -> Tensor:
     return u * _slope(f, u) - f(u)
 
 
-def _limit(values: Tensor) -> float:
+def _limit_at_infinity(values: Tensor) -> float:
     """Return the limit of a function from its values at half and at all of a great distance: inf unless they agree."""
     half, full = values.tolist()
     return float(full) if math.isfinite(full) and abs(full - half) <= 1e-6 * max(abs(full), 1) else math.inf

@@ -19,7 +19,7 @@ __all__ = ["LogitDual"]
 
 
 class LogitDual(Dual):
-    """A dual whose critic is a logit v ≈ log p/q, trained by the bound of the record `train`: equal ones share it."""
+    """A dual whose critic is a logit v ≈ log p/q, trained by the bound of `train`: duals with equal ones share it."""
 
     train: FDivergence
 
@@ -34,7 +34,7 @@ class LogitDual(Dual):
 
     @abstractmethod
     def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        """What is reported, without notes."""
+        """Return the terms that are reported, without notes."""
 
     def value(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
         return self.bare(s, t, x, y).value(x, y)

@@ -44,16 +44,16 @@ class _NearestNeighbour(Divergence):
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         """Find the neighbours; the distances to them are differentiable at a fixed choice."""
         frame = pairs.frame(x, y)
-        rho, own = pairs.nearest(frame.x, frame.x, self.k, exclude_self=True)
-        nu, across = pairs.nearest(frame.x, frame.y, self.k)
-        return Solution({"own": own, "across": across, "tied": (rho[:, -1] == 0) | (nu[:, -1] == 0)})
+        rho, in_x = pairs.nearest(frame.x, frame.x, self.k, exclude_self=True)
+        nu, in_y = pairs.nearest(frame.x, frame.y, self.k)
+        return Solution({"in_x": in_x, "in_y": in_y, "tied": (rho[:, -1] == 0) | (nu[:, -1] == 0)})
 
     def logits(self, x: Measure, y: Measure, solution: Solution) -> Tensor:  # -> (n,)
         """Return log p/q at the rows of x, and 0 where a k-th distance is 0."""
         frame, state = pairs.frame(x, y), solution.state
         rho, nu = (
             torch.linalg.vector_norm(frame.x - other, dim=1).double()
-            for other in (frame.x[state["own"][:, -1]], frame.y[state["across"][:, -1]])
+            for other in (frame.x[state["in_x"][:, -1]], frame.y[state["in_y"][:, -1]])
         )
         tied = state["tied"]
         rho, nu = torch.where(tied, 1.0, rho), torch.where(tied, 1.0, nu)
@@ -72,7 +72,7 @@ class _NearestNeighbour(Divergence):
             repeated = share.repeat_interleave(self.k)
             return torch.bincount(index.flatten(), repeated, size) * size / len(repeated)
 
-        return (share + received(solution.state["own"], len(share))) / 2 - 1, 1 - received(solution.state["across"], m)
+        return (share + received(solution.state["in_x"], len(share))) / 2 - 1, 1 - received(solution.state["in_y"], m)
 
 
 @dataclass(frozen=True)

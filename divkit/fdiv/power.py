@@ -88,6 +88,7 @@ def alpha(order: float) -> FDivergence:
 
     Order 2 is ½ `pearson`, −1 is ½ `neyman`, ½ is 2 `squared-hellinger`; it tends to `kl` as α → 1, to `reverse-kl` as α → 0.
     The pair is computed in float64: αv rounded in float32 would already cost a relative 4e-6 at v = 80.
+    Source: Cressie, Read (1984); Cichocki, Amari (2010).
 
     Parameters
     ----------
@@ -98,10 +99,6 @@ def alpha(order: float) -> FDivergence:
     ------
     ValueError
         If the order is 0 or 1, or not finite.
-
-    Notes
-    -----
-    Source: Cressie, Read (1984); Cichocki, Amari (2010).
 
     Examples
     --------

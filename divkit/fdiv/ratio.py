@@ -44,7 +44,7 @@ class DensityRatio:
     @classmethod
     def of_log_densities(cls, log_p: Logit, log_q: Logit) -> DensityRatio:
         """Return the ratio of two log densities, such as ``log_prob`` of distributions; (n, 1) results are read as (n,)."""
-        return DensityRatio(_Difference(log_p, log_q))
+        return DensityRatio(lambda *parts: log_p(*parts) - log_q(*parts))
 
     def __call__(self, points: Any) -> Tensor:  # -> (n,)
         """Return log p/q at new points."""
@@ -77,14 +77,3 @@ class DensityRatio:
         p, q = pair(x, y)
         with torch.no_grad():
             return reliability(evaluate(self.logit, p), evaluate(self.logit, q), p.weights, q.weights, bins)
-
-
-@dataclass(frozen=True)
-class _Difference:
-    """The logit of two log densities."""
-
-    log_p: Logit
-    log_q: Logit
-
-    def __call__(self, *parts: Tensor) -> Tensor:
-        return self.log_p(*parts) - self.log_q(*parts)

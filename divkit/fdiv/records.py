@@ -1,10 +1,6 @@
 """f-divergences as records of data, from which every estimator takes the parts that it needs.
 
-D(P‖Q) = ∫ q f(p/q) for a convex f. With u = p/q the density ratio, v = log u the logit, and f* the convex conjugate of f,
-
-    D ≥ E_P T − E_Q f*(T) for every function T, with equality at T = f'(u).
-
-Written in the logit it is D ≥ E_P a(v) − E_Q b(v) with the canonical pair a(v) = f'(eᵛ), b(v) = f*(a(v)) = eᵛ f'(eᵛ) − f(eᵛ).
+The symbols are u = p/q ≥ 0, the logit v = log u, a slope t = f'(u), and f* the convex conjugate of f.
 """
 
 from __future__ import annotations
@@ -170,12 +166,12 @@ class FDivergence:
 
     @property
     def bounded(self) -> bool:
-        """Whether a and b are bounded without any clipping: then finite-sample bounds hold for every critic."""
+        """True if a and b are bounded without any clipping: then finite-sample bounds hold for every critic."""
         return all(map(math.isfinite, self.span()))
 
     @cached_property
     def tame(self) -> bool:
-        r"""Whether a under P and b under Q have a variance for every P and Q.
+        r"""True if a under P and b under Q have a variance for every P and Q.
 
         At v = log p/q both :math:`E_P e^{-v}` and :math:`E_Q e^v` are at most 1: enough is :math:`a^2 \le C \max(1, e^{-v})`
         and :math:`b^2 \le C \max(1, e^v)`.

@@ -18,19 +18,18 @@ __all__ = ["TailSettings", "pareto_index", "verdict"]
 
 @dataclass(frozen=True)
 class TailSettings:
-    """Choices of the tail fit and of its verdict.
+    """Choices of the tail fit (Zhang and Stephens) and of its verdict (Vehtari et al.).
 
     Attributes
     ----------
     scales : int
-        Candidate scales of the fit, beyond the square root of the tail's size (Zhang and Stephens).
+        Candidate scales of the fit, beyond the square root of the tail's size.
     prior : float
-        The belief in an index of ½ counts as much as so many rows of the tail, as few rows say little (Vehtari et al.).
+        The belief in an index of ½ counts as much as so many rows of the tail, as few rows say little.
     light : float
-        Root mean squares of the values. Where no row lies further out there is no tail: the small steps between clipped logits
-        would look like one.
+        Where no row lies beyond so many root mean squares there is no tail; steps between clipped logits would look like one.
     doubtful : float
-        The index from which the standard error is called unreliable (Vehtari et al.).
+        The index from which the standard error is called unreliable.
     """
 
     scales: int = 30

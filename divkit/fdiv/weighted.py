@@ -22,6 +22,8 @@ __all__ = ["relative_pearson", "skew_kl", "weighted_js"]
 def weighted_js(weight: float) -> FDivergence:
     """Return the weighted Jensen–Shannon divergence π KL(P‖M) + (1 − π) KL(Q‖M), M = πP + (1 − π)Q, in nats; π = ½ is `js`.
 
+    Source: Lin (1991).
+
     Parameters
     ----------
     weight : float
@@ -32,20 +34,19 @@ def weighted_js(weight: float) -> FDivergence:
     ValueError
         If the weight is not strictly between 0 and 1.
 
-    Notes
-    -----
-    Source: Lin (1991).
-
     Examples
     --------
     >>> round(weighted_js(0.5).supremum, 6)  # log 2
     0.693147
     """
-    return _weighted_js(_checked(weight))
+    between("weight", weight, 0, 1)
+    return _weighted_js(float(weight))
 
 
 def skew_kl(weight: float = 0.5) -> FDivergence:
     """Return the skew divergence KL(P‖wP + (1 − w)Q), in nats, at most log 1/w; w = ½ is `lin-k`.
+
+    Source: Lee (1999).
 
     Parameters
     ----------
@@ -57,20 +58,19 @@ def skew_kl(weight: float = 0.5) -> FDivergence:
     ValueError
         If the weight is not strictly between 0 and 1.
 
-    Notes
-    -----
-    Source: Lee (1999).
-
     Examples
     --------
     >>> float(skew_kl(0.25).b(torch.tensor(0.0)))
     0.75
     """
-    return _skew_kl(_checked(weight))
+    between("weight", weight, 0, 1)
+    return _skew_kl(float(weight))
 
 
 def relative_pearson(weight: float = 0.5) -> FDivergence:
     """Return the relative Pearson divergence ½ ∫ (p/m − 1)² m, m = wp + (1 − w)q, dimensionless; a and b are bounded.
+
+    Source: Yamada, Suzuki, Kanamori, Hachiya, Sugiyama (2011).
 
     Parameters
     ----------
@@ -82,22 +82,13 @@ def relative_pearson(weight: float = 0.5) -> FDivergence:
     ValueError
         If the weight is not strictly between 0 and 1.
 
-    Notes
-    -----
-    Source: Yamada, Suzuki, Kanamori, Hachiya, Sugiyama (2011).
-
     Examples
     --------
     >>> relative_pearson(0.5).supremum
     0.5
     """
-    return _relative_pearson(_checked(weight))
-
-
-def _checked(weight: float) -> float:
-    """Return the weight as a float, or refuse what is not strictly between 0 and 1."""
     between("weight", weight, 0, 1)
-    return float(weight)
+    return _relative_pearson(float(weight))
 
 
 @lru_cache(maxsize=256)

@@ -23,16 +23,15 @@ Family = Callable[[float], Kernel]
 
 @dataclass(frozen=True)
 class BandwidthGrid:
-    """The rule for the ends of a geometric grid of bandwidths.
+    """The rule for the ends of a geometric grid of bandwidths: from low quantile / margin to margin · high quantile.
 
     Attributes
     ----------
     low, high : float
         Quantiles of the positive distances between the pooled rows.
     margin : float
-        The grid reaches from the low quantile divided by this to the high one times this.
     rows : int
-        At most so many rows' distances are taken: their number grows as its square.
+        At most so many rows are taken: the number of distances grows as its square.
     """
 
     low: float = 0.05

@@ -23,7 +23,7 @@ Reals = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassifierTest:
-    r"""Can a classifier tell the samples apart? The area under its ROC curve on rows that it has not seen.
+    r"""The test by a classifier: the area under its ROC curve on rows that it has not seen.
 
     The rows are dealt into blocks; block k is scored by a classifier trained on the blocks before it. The statistic is
 

@@ -1,4 +1,4 @@
-"""The call that most users need: a name or an object, two samples, a p-value."""
+"""`divkit.test`: from a name or an object and two samples to a p-value."""
 
 from __future__ import annotations
 

@@ -32,21 +32,19 @@ class Statistic(Protocol):
 
 
 class Fitted(Protocol):
-    """A statistic with the kernel that a `Chooser` chose."""
+    """A statistic with the kernel that a `Chooser` chose; `chosen` describes it for the observed label (N,) bool."""
 
     @property
     def name(self) -> str: ...
     def null(self, pooled: Measure, labels: Tensor) -> Tensor: ...
-    def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """Describe the kernel; `label` (N,) bool is the observed one."""
+    def chosen(self, pooled: Measure, label: Tensor) -> str: ...
 
 
 @runtime_checkable
 class Chooser(Protocol):
-    """A statistic whose kernel depends on the pooled rows, and on them alone."""
+    """A statistic that first chooses a kernel from the pooled rows, and from them alone."""
 
-    def fitted(self, pooled: Measure) -> Fitted:
-        """Choose the kernel, once for all relabellings."""
+    def fitted(self, pooled: Measure) -> Fitted: ...
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,9 @@ class Ties:
     Attributes
     ----------
     of_range : float
-        Tolerance as a share of the range of the first batch's values. Rounding is far below it, and values of relabellings
-        that differ are far above.
+        The tolerance as a share of the first batch's range: rounding is far below, values that differ are far above.
     of_largest : float
-        Tolerance as a share of the largest absolute value. It decides where no relabelling changes the statistic.
+        The tolerance as a share of the largest absolute value: it decides where no relabelling changes the statistic.
     """
 
     of_range: float = 1e-6
@@ -75,14 +72,14 @@ class Ties:
 
 @dataclass(frozen=True)
 class PermutationSettings:
-    """Choices of the permutation test that no caller of `divkit.test` needs to make.
+    """Choices of the permutation test that callers of `divkit.test` need not make.
 
     Attributes
     ----------
     labels : int
         Labels in one batch of relabellings; 2²³ take 64 MB in float64.
     solved : int
-        Relabellings in one batch where a problem is solved for each, so that progress is reported every few seconds.
+        Relabellings in one batch where each has a problem to solve: progress is reported after every batch.
     ties : Ties
     coarse : float
         A test that can give no p-value below this warns: it rejects next to never.
@@ -93,26 +90,10 @@ class PermutationSettings:
     ties: Ties = Ties()
     coarse: float = 0.05
 
-    def batch(self, rows: int, solves: bool) -> int:
-        """Return how many relabellings of so many rows go in one batch; `solves` if each has a problem of its own."""
-        return max(1, min(self.labels // rows, self.solved if solves else self.labels))
-
 
 @dataclass(frozen=True)
 class Draws:
-    """The relabellings that a test draws.
-
-    Attributes
-    ----------
-    permutations : int
-        Their number.
-    seed : int
-    enough : int or None
-        Drawing stops once so many relabelled values are as large as the observed one.
-    progress : callable or None
-        Called after each batch with the number of its relabellings.
-    settings : PermutationSettings
-    """
+    """The relabellings that a test draws; the first four fields are arguments of `divkit.test` and explained there."""
 
     permutations: int = 999
     seed: int = 0
@@ -128,19 +109,18 @@ class Draws:
 
 
 def permutation_test(name: str, statistic: Statistic, x: Measure, y: Measure, among: Relabelling, draws: Draws) -> TestResult:
-    """Test P = Q by the share of relabellings whose value of `statistic` is at least as large as the observed one.
-
-    The relabellings are drawn at random, or are all there are where `draws` asks for as many.
-    """
+    """Test P = Q by the share of relabellings, random or all there are, whose value is as large as the observed one."""
     total = among.count(draws.permutations + 1)
     exhaustive = total <= draws.permutations + 1
     count = total - 1 if exhaustive else draws.permutations
     if not count:
         raise ValueError(f"the labels {among.scheme} cannot change places; no p-value can be had.")
-    solves = getattr(type(statistic), "null", None) is Divergence.null
-    size = draws.settings.batch(x.n + y.n, solves)
+    solves = getattr(type(statistic), "null", None) is Divergence.null  # a problem for each relabelling
+    labels = draws.settings.labels
+    size = max(1, min(labels // (x.n + y.n), draws.settings.solved if solves else labels))
     with without_graph(x.device):
-        pooled = _double(x.detach().cat(y.detach()))
+        pooled = x.detach().cat(y.detach())
+        pooled = pooled.on(*(part.double() for part in pooled.parts))  # in less, rounding would break ties
         batches = among.all(size) if exhaustive else among.drawn(count, size, draws.seed)
         tally = _Tally(None if exhaustive else draws.enough, draws.settings.ties)
         fitted = statistic.fitted(pooled) if isinstance(statistic, Chooser) else None
@@ -173,7 +153,7 @@ class _Tally:
         batches: Iterator[Labels],
         progress: Callable[[int], object] | None,
     ) -> None:
-        """Evaluate the statistic for the observed labels and every batch, until all are counted or enough are as large."""
+        """Evaluate the statistic for the observed labels and every batch, until enough values are as large."""
         for batch in batches:
             values = statistic.null(pooled, _labels(np.concatenate([observed[None], batch]), pooled)).double()
             if bool(values.isnan().any()):
@@ -200,12 +180,8 @@ class _Tally:
 
 
 def _labels(labels: Labels, pooled: Measure) -> Tensor:
+    """Return the labels as a tensor on the sample's device."""
     return torch.from_numpy(np.ascontiguousarray(labels)).to(pooled.device)
-
-
-def _double(pooled: Measure) -> Measure:
-    """Return the sample in float64: in less, rounding would break the ties that discrete data have."""
-    return pooled.on(*(part.double() for part in pooled.parts))
 
 
 def _notes(count: int, exhaustive: bool, coarse: float) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which of two samples is closer to the data: a test of three samples."""
+"""A test of three samples: which of two is closer to the data."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_default_device_and_dtype() -> None:
         ({"divergence": "adaptive:width=3"}, "test 'adaptive' has no option width; it has bandwidths, sharpness."),
         ({"divergence": "c2st:blocks"}, "in 'c2st:blocks' the option 'blocks' has no value"),
         ({"divergence": "c2st:blocks=1"}, "blocks must be a whole number of at least 2; got 1"),
-        ({"divergence": 3}, r"named by a string or is a Divergence; got int"),
+        ({"divergence": 3}, "a record, dual or kernel that makes one; got int"),
     ],
 )
 def test_refusals(arguments: dict[str, Any], message: str) -> None:
