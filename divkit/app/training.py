@@ -17,10 +17,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from divkit.data.frames import Kind, Table, shown
+from divkit.data.frames import Kind, Table
 from divkit.models import Data, build, fit, load
 from divkit.models.data import SETS, mosaic, split
 from divkit.models.model import Reconstructs
+from divkit.support.words import quoted
 from divkit.support.writing import write
 
 __all__ = ["Order", "Summary", "train"]
@@ -106,7 +107,7 @@ def _numbers(found: Table, path: Path) -> Tensor:
     columns = [column for column in found.columns if column.kind is Kind.NUMBER]
     if len(columns) < len(found.columns):
         others = [column.name for column in found.columns if column.kind is not Kind.NUMBER]
-        raise ValueError(f"{path}: the columns {shown(others)} hold no numbers; a model needs numbers, leave them out.")
+        raise ValueError(f"{path}: the columns {quoted(others)} hold no numbers; a model needs numbers, leave them out.")
     return torch.from_numpy(np.stack([column.values for column in columns], 1))
 
 

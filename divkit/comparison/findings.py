@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from divkit.core.estimate import Estimate
+import torch
+
+from divkit.core.estimate import Bias, Estimate, Solution
+from divkit.core.uncertainty import Uncertainty
 from divkit.data.measure import Measure
 from divkit.testing import TestResult
 
-__all__ = ["Findings", "Row", "Sample"]
-
-KEYS = (  # of an estimate
-    *("name", "value", "stderr", "ci", "bias", "converged", "status", "steps", "error", "lower", "upper"),
-    *("n", "m", "settings", "notes"),
-)
+__all__ = ["Findings", "Row", "Sample", "Settings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +24,11 @@ class Sample:
     Parameters
     ----------
     label : str
-        Verbatim: whoever shows it escapes it.
+        The user's words, verbatim: whoever shows them escapes them.
     rows : int
-        Compared, all of them: after dropping, before subsampling.
+        The number of rows after dropping and before subsampling.
     dropped : int
-        Left out for missing values.
+        The number of rows left out for missing values.
     measure : Measure
         All `rows`, encoded and scaled: ``measure.flat`` is (rows, d).
     """
@@ -48,15 +46,15 @@ class Row:
     Parameters
     ----------
     name : str
-        As it was asked for.
+        The name that the user gave.
     estimate : Estimate or None
-        None where it could not be had; ``reasons["value"]`` says why.
+        None where there is none; ``reasons["value"]`` says why.
     yardstick : float or None
         The same divergence between two random halves of x: what "no difference" looks like.
     pvalue, holm : float or None
-        Of the permutation test, and Holm's correction of it for all the rows.
+        The p-value of the permutation test, and Holm's correction of it for the number of rows.
     seconds : float
-        For the value, without what it shares with other rows.
+        The time that the value took, without what it shares with other rows.
     shared : str
         The label in `Comparison.shared` of the problem solved once for several rows, or empty.
     reasons : mapping
@@ -73,10 +71,53 @@ class Row:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The row for JSON, of the same keys whether there is an estimate or not."""
-        made = dict.fromkeys(KEYS) | {"converged": False} if self.estimate is None else self.estimate.to_dict()
-        rest = {key: getattr(self, key) for key in ("name", "pvalue", "holm", "yardstick", "seconds", "shared", "reasons")}
-        return {**made, **rest}
+        """Return the row for JSON, with the same keys whether there is an estimate or not."""
+        estimate = _no_estimate() if self.estimate is None else self.estimate.to_dict()
+        rest = ("name", "pvalue", "holm", "yardstick", "seconds", "shared", "reasons")
+        return estimate | {key: getattr(self, key) for key in rest}
+
+
+@dataclass(frozen=True, eq=False)
+class Settings(Mapping[str, Any]):
+    """How a comparison was made; it can be read as a mapping too, ``settings["seed"]``.
+
+    Parameters
+    ----------
+    seed : int
+    scale : str
+        What numeric columns were divided by, as a sentence.
+    missing : str
+        What happened to rows with missing values, ``"refuse"`` or ``"drop"``.
+    max_rows : int
+    permutations : int
+        Relabellings of each test; 0 without tests.
+    seconds : float
+        The time that all of it took.
+    versions : mapping
+        The versions of Python and of the packages that the numbers depend on.
+    command : str
+        What to type for the same numbers.
+    """
+
+    seed: int = 0
+    scale: str = ""
+    missing: str = "refuse"
+    max_rows: int = 2000
+    permutations: int = 0
+    seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in set(self):
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return (f.name for f in fields(self))
+
+    def __len__(self) -> int:
+        return len(fields(self))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,13 +135,11 @@ class Findings:
     rows : tuple of Row
     shared : tuple of (str, float)
         Problems solved once for several rows, and the seconds they took.
-    settings : mapping
-        ``seed``, ``scale`` (a sentence), ``missing``, ``max_rows``, ``permutations`` (0 without a test), ``seconds`` (in all),
-        ``versions`` (name to version) and ``command`` (what to type for the same numbers).
+    settings : Settings
     notes : tuple of str
         Sentences that belong under the numbers.
     verdict : TestResult or None
-        Of the adaptive test; None without tests, and where it could not be had, of which a note says why.
+        The result of the adaptive test; None without tests, and where the test failed: then a note says why.
     units : tuple of float
         What each coordinate was divided by; empty where nothing was.
     """
@@ -112,14 +151,14 @@ class Findings:
     categorical: tuple[str, ...]
     rows: tuple[Row, ...]
     shared: tuple[tuple[str, float], ...]
-    settings: Mapping[str, Any]
+    settings: Settings
     notes: tuple[str, ...]
     verdict: TestResult | None = None
     units: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The object of ``divkit compare --json``: numbers that are not finite are None, with the reason beside them."""
-        made = {
+        """Return the object of ``divkit compare --json``: a number that is not finite is None, with the reason beside it."""
+        comparison = {
             "x": _sample(self.x),
             "y": _sample(self.y),
             "estimates": [row.to_dict() for row in self.rows],
@@ -130,16 +169,24 @@ class Findings:
             "settings": self.settings,
             "notes": self.notes,
         }
-        plain: dict[str, Any] = _plain(made)
+        plain: dict[str, Any] = _plain(comparison)
         return plain
 
 
+def _no_estimate() -> dict[str, Any]:
+    """Return the keys of an estimate's dictionary with nothing in them."""
+    nothing = torch.empty(0), torch.empty(0)
+    empty = Estimate("", math.nan, 0, 0, Bias.UNKNOWN, Solution(), {}, {}, nothing, Uncertainty(()))
+    return dict.fromkeys(empty.to_dict()) | {"converged": False}
+
+
 def _sample(sample: Sample) -> dict[str, Any]:
+    """Return a sample without its rows."""
     return {"label": sample.label, "rows": sample.rows, "dropped": sample.dropped}
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it."""
+    """Return a value as JSON can hold it: plain containers, numbers that are finite, and text for all else."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divkit.data.arrays import numbers_of, shaped
-from divkit.data.frames import shown
 from divkit.support.checks import enough
+from divkit.support.words import quoted
 
 __all__ = ["Missing", "Scale", "complete", "complete_array", "positions", "refuse_infinite", "rescale"]
 
@@ -77,8 +77,10 @@ def refuse_infinite(values: NDArray[Any], label: str, names: Sequence[str]) -> N
         )
 
 
-def complete_array(data: NDArray[Any], missing: Missing, label: str) -> NDArray[Any]:  # -> (k, *event)
-    """Return the samples without missing values, (n,) read as (n, 1).
+def complete_array(
+    data: NDArray[Any], missing: Missing, label: str
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:  # -> (k, *event), (n,)
+    """Return the samples without missing values, (n,) read as (n, 1), and which rows of the data they are.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def complete_array(data: NDArray[Any], missing: Missing, label: str) -> NDArray[
     names = positions(rows)
     keep = complete(np.isnan(rows), missing, label, names)
     refuse_infinite(rows, label, names)
-    return samples if keep.all() else samples[keep]
+    return (samples if keep.all() else samples[keep]), keep
 
 
 def positions(matrix: NDArray[Any]) -> tuple[str, ...]:  # matrix: (n, d)
@@ -112,20 +114,20 @@ def rescale(values: NDArray[np.float64], scale: Scale, name: str) -> tuple[NDArr
     if scale is Scale.NONE:
         return values, 1.0, ()
     if values.min() == values.max():
-        return values, 1.0, (f"column {shown([name])} is constant: left as it is",)
+        return values, 1.0, (f"column {quoted([name])} is constant: left as it is",)
     unit = values / largest  # so that squares neither overflow nor vanish
     notes: tuple[str, ...] = ()
     spread = float(unit.std())
     if scale is Scale.MAD:
         mad = MAD_TO_SD * float(np.median(np.abs(unit - np.median(unit))))
         if mad == 0:
-            notes = (f"column {shown([name])} has median absolute deviation 0: divided by its standard deviation instead",)
+            notes = (f"column {quoted([name])} has median absolute deviation 0: divided by its standard deviation instead",)
         spread = mad or spread
     with np.errstate(over="ignore", divide="ignore"):
         scaled: NDArray[np.float64] = unit / spread
     if not np.isfinite(scaled).all():
         raise ValueError(
-            f"column {shown([name])} cannot be divided by its {scale.value}: {largest:g} overflows. Use --scale none."
+            f"column {quoted([name])} cannot be divided by its {scale.value}: {largest:g} overflows. Use --scale none."
         )
     return scaled, largest * spread, notes
 
@@ -133,4 +135,4 @@ def rescale(values: NDArray[np.float64], scale: Scale, name: str) -> tuple[NDArr
 def _place(where: NDArray[np.bool_], names: Sequence[str]) -> str:
     """Return the first marked place in words."""
     row, column = np.argwhere(where)[0].tolist()
-    return f"row {row} (counting from 0), column {shown([names[column]])}"
+    return f"row {row} (counting from 0), column {quoted([names[column]])}"

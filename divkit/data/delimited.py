@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divkit.data.cells import records
-from divkit.data.frames import Column, Kind, Table, complete_names, shown
+from divkit.data.frames import Column, Kind, Table, complete_names
 from divkit.support.checks import enough
+from divkit.support.words import quoted
 
 __all__ = ["read_delimited"]
 
@@ -111,9 +112,9 @@ def _layout(path: Path, separators: Sequence[str], size: int) -> _Layout:
     if not header:
         notes.append("no header: the first line holds numbers alone, so the columns are named 'column 1' and so on")
     elif numbers:
-        notes.append(f"the first line was read as column names, though it holds numbers: {shown(numbers)}")
+        notes.append(f"the first line was read as column names, though it holds numbers: {quoted(numbers)}")
     if header and unnamed:
-        notes.append(f"{shown(unnamed)}: no name in the header; if it numbers the rows, leave it out with --columns")
+        notes.append(f"{quoted(unnamed)}: no name in the header; if it numbers the rows, leave it out with --columns")
     names = complete_names(first if header else [""] * len(first))
     return _Layout(path, separator, decimal, names, header, tuple(notes))
 
@@ -171,8 +172,8 @@ def _numbers(
             return numbers, (line, cell)
         if isinf(number):
             raise ValueError(
-                f"line {line}, column {shown([name])}: Input contains infinity or a value too large for dtype('float64'): "
-                f"{shown([cell])}. Correct it, or write NA where the value is missing."
+                f"line {line}, column {quoted([name])}: Input contains infinity or a value too large for dtype('float64'): "
+                f"{quoted([cell])}. Correct it, or write NA where the value is missing."
             )
         numbers.append(number)
     return numbers, None
@@ -216,4 +217,5 @@ def _notes(layout: _Layout, columns: Sequence[Column], words: dict[int, tuple[in
         yield f"{missing} cell(s) read as missing (empty, NA, NaN or null)"
     for j, (line, cell) in words.items():
         if any(_is_number(word, layout.decimal) for word in set(columns[j].values) - {None}):
-            yield f"column {shown([columns[j].name])} holds numbers and words (line {line}: {shown([cell])}): all read as words"
+            name = quoted([columns[j].name])
+            yield f"column {name} holds numbers and words (line {line}: {quoted([cell])}): all read as words"

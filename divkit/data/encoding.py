@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divkit.data.cleaning import Missing, Scale, complete, complete_array, positions, refuse_infinite, rescale
-from divkit.data.frames import Column, Kind, Table, shown, table
+from divkit.data.frames import Column, Kind, Table, table
+from divkit.support.words import quoted
 
 __all__ = ["Encoded", "Missing", "Scale", "Table", "encode"]
 
@@ -44,8 +45,8 @@ class Encoded:
     categorical : tuple of str
         The table columns read as categories: two rows that differ in one of them alone have distance 1.
     scale : str, a sentence
-    dropped : tuple of int
-        Rows of x and of y that were dropped for missing values.
+    kept : tuple of ndarray
+        Which rows of x and of y are left: False for those dropped for missing values.
     notes : tuple of str
     units : tuple of float
         What each matrix column was divided by.
@@ -57,9 +58,15 @@ class Encoded:
     source: tuple[str, ...]
     categorical: tuple[str, ...]
     scale: str
-    dropped: tuple[int, int]
+    kept: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     notes: tuple[str, ...]
     units: tuple[float, ...]
+
+    @property
+    def dropped(self) -> tuple[int, int]:
+        """The numbers of rows of x and of y that were dropped."""
+        x, y = (int(np.count_nonzero(~kept)) for kept in self.kept)
+        return x, y
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,15 +131,14 @@ def encode(
         return _arrays(x, y, scale, missing, labels)
     tables = table(x, labels[0]), table(y, labels[1])
     names = _matched(tables[0], tables[1], columns, labels)
-    complete_columns = [_rows(t, names, missing, label) for t, label in zip(tables, labels)]
+    complete_columns, kept = zip(*(_rows(t, names, missing, label) for t, label in zip(tables, labels)))
     blocks = [_block(a, b, scale, labels, levels) for a, b in zip(*complete_columns)]
     pooled = np.concatenate([block.values for block in blocks], axis=1)
-    n, m = (len(side[0].values) for side in complete_columns)
-    dropped = tables[0].rows - n, tables[1].rows - m
+    n = len(complete_columns[0][0].values)
     words = [block.source.name for block in blocks if block.source.kind is Kind.WORD]
     notes = [f"{label}: {note}" for label, t in zip(labels, tables) for note in t.notes]
     if words:
-        notes.append(f"read as categories, where a mismatch counts as distance 1: {shown(words)}")
+        notes.append(f"read as categories, where a mismatch counts as distance 1: {quoted(words)}")
     return Encoded(
         x=pooled[:n],
         y=pooled[n:],
@@ -140,15 +146,15 @@ def encode(
         source=tuple(block.source.name for block in blocks for _ in block.names),
         categorical=tuple(words),
         scale=scale.sentence,
-        dropped=dropped,
-        notes=(*notes, *_dropped(dropped, (n, m), labels), *(note for block in blocks for note in block.notes)),
+        kept=kept,
+        notes=(*notes, *_dropped(kept, labels), *(note for block in blocks for note in block.notes)),
         units=tuple(block.unit for block in blocks for _ in block.names),
     )
 
 
 def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, labels: tuple[str, str]) -> Encoded:
     """Clean two arrays, and rescale two matrices."""
-    a, b = (complete_array(data, missing, label) for data, label in zip((x, y), labels))
+    (a, kept_a), (b, kept_b) = (complete_array(data, missing, label) for data, label in zip((x, y), labels))
     if a.shape[1:] != b.shape[1:]:
         raise ValueError(f"{labels[0]} has shape {a.shape} and {labels[1]} {b.shape}: all axes but the first must agree.")
     names = positions(a) if a.ndim == 2 else ()
@@ -162,9 +168,8 @@ def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, la
             pooled[:, j], units[j], remarks = rescale(pooled[:, j], scale, name)
             notes.extend(remarks)
         a, b = pooled[: len(a)], pooled[len(a) :]
-    dropped = len(x) - len(a), len(y) - len(b)
-    notes = _dropped(dropped, (len(a), len(b)), labels) + notes
-    return Encoded(a, b, names, names, (), scale.sentence, dropped, tuple(notes), tuple(units))
+    notes = _dropped((kept_a, kept_b), labels) + notes
+    return Encoded(a, b, names, names, (), scale.sentence, (kept_a, kept_b), tuple(notes), tuple(units))
 
 
 def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[str, str]) -> list[str]:
@@ -173,7 +178,7 @@ def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[st
     if columns is None:
         alone = [name for name in x.names if name not in in_y], [name for name in y.names if name not in in_x]
         if alone[0] or alone[1]:
-            only = "; ".join(f"only {label} has {shown(names)}" for label, names in zip(labels, alone) if names)
+            only = "; ".join(f"only {label} has {quoted(names)}" for label, names in zip(labels, alone) if names)
             raise ValueError(f"the columns differ: {only}. Rename them, or choose common ones with --columns (columns=).")
         return list(x.names)
     if isinstance(columns, str) or not columns:
@@ -181,34 +186,34 @@ def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[st
     for label, t, present in zip(labels, (x, y), (in_x, in_y)):
         absent = [name for name in columns if name not in present]
         if absent:
-            raise ValueError(f"{label} has no column {shown(absent)}; it has {shown(t.names)}.")
+            raise ValueError(f"{label} has no column {quoted(absent)}; it has {quoted(t.names)}.")
     if len(set(columns)) < len(columns):
-        raise ValueError(f"columns names a column twice: {shown(columns)}.")
+        raise ValueError(f"columns names a column twice: {quoted(columns)}.")
     return list(columns)
 
 
-def _rows(t: Table, names: list[str], missing: Missing, label: str) -> list[Column]:
-    """Return the named columns, of rows without gaps; refuse infinite numbers and dates."""
+def _rows(t: Table, names: list[str], missing: Missing, label: str) -> tuple[list[Column], NDArray[np.bool_]]:
+    """Return the named columns, of rows without gaps, and which rows these are; refuse infinite numbers and dates."""
     by_name = {column.name: column for column in t.columns}
     chosen = [by_name[name] for name in names]
     for column in chosen:
         if column.kind in (Kind.DATE, Kind.OTHER):
             raise ValueError(
-                f"{label}: column {shown([column.name])} holds {column.kind.value} ({column.dtype}), which are not compared. "
+                f"{label}: column {quoted([column.name])} holds {column.kind.value} ({column.dtype}), which are not compared. "
                 f"Convert it to numbers or words, or choose other columns with --columns (columns=)."
             )
     keep = complete(np.column_stack([column.missing for column in chosen]), missing, label, names)
     for column in chosen:
         if column.kind is Kind.NUMBER:
             refuse_infinite(column.values[:, None], label, [column.name])
-    return [column.take(keep) for column in chosen]
+    return [column.take(keep) for column in chosen], keep
 
 
 def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str], limits: Levels) -> _Block:
     """Return the matrix columns of one column of both tables: numbers rescaled, words as indicators."""
     if a.kind is not b.kind:
         kinds = " and ".join(f"{c.kind.value}{c.example} in {label}" for c, label in zip((a, b), labels))
-        raise ValueError(f"column {shown([a.name])} holds {kinds}. Convert one, or choose others with --columns (columns=).")
+        raise ValueError(f"column {quoted([a.name])} holds {kinds}. Convert one, or choose others with --columns (columns=).")
     pooled = np.concatenate([a.values, b.values])
     if a.kind is Kind.NUMBER:
         values, unit, notes = rescale(pooled, scale, a.name)
@@ -216,16 +221,19 @@ def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str], limits: 
     levels, codes = np.unique(pooled, return_inverse=True)
     if len(levels) > limits.most:
         raise ValueError(
-            f"column {shown([a.name])} has {len(levels)} different words{a.example}; more than {limits.most} tell rows apart "
+            f"column {quoted([a.name])} has {len(levels)} different words{a.example}; more than {limits.most} tell rows apart "
             f"instead of grouping them. Leave it out with --columns (columns=), or correct it if it should hold numbers."
         )
     count = f"{len(levels)} different words in {len(codes)} rows"
-    remark = f"column {shown([a.name])} has {count}: it tells rows apart more than it groups them"
+    remark = f"column {quoted([a.name])} has {count}: it tells rows apart more than it groups them"
     notes = (remark,) if len(levels) > max(limits.few, len(codes) / 2) else ()
     return _Block(a, np.eye(len(levels))[codes] / np.sqrt(2), tuple(f"{a.name}={level}" for level in levels), notes=notes)
 
 
-def _dropped(dropped: tuple[int, int], left: tuple[int, int], labels: tuple[str, str]) -> list[str]:
+def _dropped(kept: Sequence[NDArray[np.bool_]], labels: tuple[str, str]) -> list[str]:
     """Return notes on the rows that were dropped."""
-    note = "{}: {} of {} rows dropped for missing values"
-    return [note.format(label, gone, gone + rest) for label, gone, rest in zip(labels, dropped, left) if gone]
+    return [
+        f"{label}: {np.count_nonzero(~rows)} of {len(rows)} rows dropped for missing values"
+        for label, rows in zip(labels, kept)
+        if not rows.all()
+    ]

@@ -17,8 +17,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from divkit.data.delimited import read_delimited
-from divkit.data.frames import Table, shown, table
+from divkit.data.frames import Table, table
 from divkit.support.checks import enough
+from divkit.support.words import quoted
 
 __all__ = ["check", "read"]
 
@@ -99,7 +100,7 @@ def _npz(path: Path) -> NDArray[Any]:
         members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
         keys = [key for key in KEYS if key in members] or list(members)
         if not keys or (len(keys) > 1 and keys[0] not in KEYS):
-            raise ValueError(f"holds {len(keys)} arrays ({shown(keys)}); keep one, or call it {' or '.join(map(repr, KEYS))}.")
+            raise ValueError(f"holds {len(keys)} arrays ({quoted(keys)}); keep one, or call it {' or '.join(map(repr, KEYS))}.")
         member = members[keys[0]]
         _refuse_large(member.file_size)
         with _sound("npz"):

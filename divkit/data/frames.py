@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Column", "Kind", "Table", "complete_names", "is_frame", "shown", "table"]
+from divkit.support.words import quoted
+
+__all__ = ["Column", "Kind", "Table", "complete_names", "is_frame", "table"]
 
 
 class Kind(Enum):
@@ -50,7 +52,7 @@ class Column:
             try:
                 float(word)
             except ValueError:
-                return f" (such as {shown([word])})"
+                return f" (such as {quoted([word])})"
         return ""
 
     @property
@@ -89,7 +91,7 @@ class Table:
             raise ValueError("a table needs at least one column (0 found).")
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
-            raise ValueError(f"column names must be unique: {shown(twice)} occur more than once; rename them.")
+            raise ValueError(f"column names must be unique: {quoted(twice)} occur more than once; rename them.")
         lengths = {len(column.values) for column in self.columns}
         if len(lengths) > 1:
             raise ValueError(f"columns must have one length, got {sorted(lengths)}.")
@@ -160,17 +162,6 @@ def complete_names(names: Iterable[str]) -> tuple[str, ...]:
 def is_frame(data: Any) -> bool:
     """Say whether `data` is a data frame or a `Table`: it has columns, which arrays and tensors have not."""
     return hasattr(data, "columns")
-
-
-def shown(names: Sequence[str], most: int = 8, letters: int = 60) -> str:
-    """Return names for a one-line message: quoted, control characters escaped, long ones and long lists cut.
-
-    >>> print(shown(["age", "line\\nbreak"]))
-    'age', 'line\\nbreak'
-    """
-    few = [repr(name if len(name) <= letters else name[:letters] + "…") for name in names[:most]]
-    rest = len(names) - len(few)
-    return ", ".join(few) + (f" and {rest} more" if rest else "")
 
 
 def _column(name: str, series: Any) -> Column:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Name", "joined", "numbers", "percent", "plain", "probability", "seconds"]
+__all__ = ["Name", "joined", "numbers", "percent", "plain", "probability", "quoted", "seconds"]
 
 JOINERS = "\u200c\u200d"  # Persian and emoji need them
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -39,6 +39,16 @@ def plain(text: str) -> str:
     if not text.strip():
         return "(empty)"
     return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(names: Sequence[str], most: int = 8) -> str:
+    r"""Return names for a one-line message: in quotes, made harmless, long ones cut, and no more than `most`.
+
+    >>> print(quoted(["age", "line\nbreak"]), quoted("abc", 2))
+    'age', 'line\nbreak' 'a', 'b' and 1 more
+    """
+    rest = len(names) - most
+    return ", ".join(f"'{Name.of(name, 60).short}'" for name in names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def numbers(values: Sequence[float], error: float) -> tuple[str, ...]:

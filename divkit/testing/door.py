@@ -16,7 +16,7 @@ from divkit.testing.labels import Relabelling
 from divkit.testing.permutation import Draws, Statistic, permutation_test
 from divkit.testing.result import TestResult
 
-__all__ = ["test"]
+__all__ = ["run_test", "test"]
 
 
 def _adaptive(bandwidths: int = Adaptive.bandwidths, sharpness: float = Adaptive.sharpness) -> Adaptive:
@@ -94,17 +94,23 @@ def test(
     """
     draws = Draws(permutations, seed, enough, progress)
     name, statistic = _named(divergence)
-    p, q = pair(x, y, groups_x=groups_x, groups_y=groups_y)
-    for label, measure in (("x", p), ("y", q)):
-        _require(label, measure)
-    statistic.require(p, q)
-    among = _within_pairs(p, q) if wild else Relabelling.of(p, q)
-    if isinstance(statistic, ClassifierTest):
-        return statistic.run(name, p, q, among, draws)
-    return permutation_test(name, statistic, p, q, among, draws)
+    return run_test(name, statistic, *pair(x, y, groups_x=groups_x, groups_y=groups_y), draws, wild=wild)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # it is not pytest's, where a test file imports it
+
+
+def run_test(
+    name: str, statistic: Statistic | ClassifierTest, x: Measure, y: Measure, draws: Draws, *, wild: bool = False
+) -> TestResult:
+    """Test two measures that have come through the door; `name` is what the result calls the statistic."""
+    for label, measure in (("x", x), ("y", y)):
+        _require(label, measure)
+    statistic.require(x, y)
+    among = _within_pairs(x, y) if wild else Relabelling.of(x, y)
+    if isinstance(statistic, ClassifierTest):
+        return statistic.run(name, x, y, among, draws)
+    return permutation_test(name, statistic, x, y, among, draws)
 
 
 def _named(divergence: Any) -> tuple[str, Statistic | ClassifierTest]:

@@ -87,7 +87,7 @@ def test_estimate_is_named_as_asked() -> None:
         (("enrgy",), {}, "unknown divergence 'enrgy'; did you mean energy"),
         (("energy",), {"beta": 2}, "divergence 'energy' has no option beta"),
         ((Fake(),), {"does": "stop"}, r"fields \(does\) go with a name"),
-        ((3,), {}, "named by a string or is a Divergence; got int"),
+        ((3,), {}, "named by a string, is a Divergence, or a record, dual or kernel that makes one; got int"),
     ],
 )
 def test_estimate_refuses(arguments: tuple[Any, ...], fields: dict[str, Any], message: str) -> None:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from divkit.data.encoding import Encoded, encode
-from divkit.data.frames import Column, Kind, Table, complete_names, shown, table
+from divkit.data.frames import Column, Kind, Table, complete_names, table
+from divkit.support.words import quoted
 
 NAN = float("nan")
 
@@ -50,7 +51,7 @@ def test_column_kinds_of_arrow() -> None:
 
 
 def test_names_in_messages_are_inert_and_short() -> None:
-    said = shown(["\x1b[2J\n\u200f", "x" * 10_000, *map(str, range(20))])
+    said = quoted(["\x1b[2J\n\u200f", "x" * 10_000, *map(str, range(20))])
     assert said.isprintable()
     assert len(said) < 250
     assert said.endswith("and 14 more")
