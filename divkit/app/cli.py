@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-WIDTH = 100  # where there is no terminal
-INTERRUPTED = 130
-EXPECTED = (ValueError, TypeError, ImportError, OSError, MemoryError, ArithmeticError)
+INTERRUPTED = 130  # the exit code after Ctrl-C, by the custom of shells
+EXPECTED = (ValueError, TypeError, ImportError, OSError, MemoryError, ArithmeticError)  # errors whose message says enough
 
 app = typer.Typer(
     add_completion=False,
@@ -42,7 +41,7 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    """The exit code; whatever goes wrong is one line on stderr, after a traceback where --debug asks for it."""
+    """Return the exit code; whatever goes wrong is one line on stderr, after a traceback where --debug asks for it."""
     try:
         code = app(arguments, prog_name="divkit", standalone_mode=False)
     except KeyboardInterrupt:
@@ -53,23 +52,24 @@ def _run(arguments: list[str]) -> int:
         if "--debug" in arguments:
             traceback.print_exc()
         known = isinstance(error, EXPECTED) or hasattr(error, "format_message")
-        said = error.format_message() if hasattr(error, "format_message") else str(error)
-        _say(f"divkit: {said}" if known else f"divkit: {type(error).__name__}: {said} (--debug shows where)")
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        _say(f"divkit: {message}" if known else f"divkit: {type(error).__name__}: {message} (--debug shows where).")
         return 2 if known else 1
     if code == INTERRUPTED:
-        _say("divkit: interrupted")
+        _say("divkit: interrupted.")
     return code if isinstance(code, int) else 0
 
 
 def _say(text: str) -> None:
-    """One line on stderr, whatever is in it."""
+    """Print one line on stderr, whatever is in the text."""
     from divkit.support.words import plain
 
     print(plain(" ".join(text.split())), file=sys.stderr)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    """Print the version and end, where it is wanted."""
+    if wanted:
         import divkit
 
         print(divkit.__version__)
@@ -100,9 +100,7 @@ def compare(
         str | None, typer.Option(metavar="none|sd|mad", help="Units of numeric columns; sd for tables, none for arrays.")
     ] = None,
     missing: Annotated[str, typer.Option(metavar="refuse|drop", help="Rows with missing values.")] = "refuse",
-    max_rows: Annotated[
-        int | None, typer.Option(metavar="N", help="Subsample above N rows where all pairs are compared; 2000 by default.")
-    ] = None,
+    max_rows: Annotated[int, typer.Option(metavar="N", help="Subsample above N rows where all pairs are compared.")] = 2000,
     permutations: Annotated[int, typer.Option(metavar="N", help="Relabellings of --test.")] = 199,
     seed: Annotated[int, typer.Option(metavar="N", help="Of subsamples, halves and relabellings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the report.")] = False,
@@ -120,7 +118,7 @@ def compare(
 
         check(x)
         check(y)
-    from divkit.comparison.door import DEFAULT, MAX_ROWS
+    from divkit.comparison.door import DEFAULT
     from divkit.comparison.door import compare as compared
     from divkit.core import registry
     from divkit.support.progress import bars
@@ -129,25 +127,25 @@ def compare(
         if "," in name.partition(":")[0]:
             raise ValueError(f"-d takes one name; repeat it: {' '.join(f'-d {part.strip()}' for part in name.split(','))}.")
         registry.get(name)
-    samples, labels, said = _demo() if demo else _read(x, y)
-    made = compared(
+    samples, labels, introduction = _demo() if demo else _read(x, y)
+    comparison = compared(
         *samples,
         divergences or DEFAULT,
         columns=None if columns is None else _names(columns),
         scale=scale,
         missing=missing,
-        max_rows=MAX_ROWS if max_rows is None else max_rows,
+        max_rows=max_rows,
         test=test,
         permutations=permutations,
         seed=seed,
         labels=labels,
         progress=bars,
     )
-    if all(row.estimate is None for row in made.rows):
-        raise ValueError("; ".join(f"{row.name}: {row.reasons['value']}" for row in made.rows))
-    if said:
-        _say(said)
-    _print(_with_command(made), as_json=as_json, report=report)
+    if all(row.estimate is None for row in comparison.rows):
+        raise ValueError("; ".join(f"{row.name}: {row.reasons['value']}" for row in comparison.rows))
+    if introduction:
+        _say(introduction)
+    _print(_with_command(comparison), as_json=as_json, report=report)
 
 
 @app.command()
@@ -188,8 +186,8 @@ def reproduce(
         case = reproduction.find(name)
         if out is not None:
             _require_directory(out)
-        result, found = reproduction.one(case, setup, out, force)
-        if found:
+        result, old = reproduction.one(case, setup, out, force)
+        if old:
             _say(f"{name}: found in {out}; --force runs it again")
         print(terminal.captured(console, lambda: reproduction.show(case, result, console)), end="")
         return
@@ -198,21 +196,19 @@ def reproduce(
     broken = reproduction.every(setup, directory, force, jobs, print)
     _say(f"report written to {directory / 'index.html'}")
     if broken:
-        raise RuntimeError(f"{len(broken)} of {len(CASES)} cases broke: {'; '.join(broken)}")
+        raise RuntimeError(f"{len(broken)} of {len(CASES)} cases broke: {'; '.join(broken)}.")
 
 
 @app.command()
 def train(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="vae, avb, gan, fgan, wgan, wgan-gp, cramer-gan, aae, wae, gumbel-vae.")
-    ],
-    data: Annotated[
-        str, typer.Option(metavar="D", help="digits, fashion-mnist, mnist-5k, ring8, grid25, swiss-roll, or a file of numbers.")
-    ] = "digits",
+        str | None, typer.Argument(metavar="[MODEL]", help="A model, such as wgan-gp; none lists models and data.")
+    ] = None,
+    data: Annotated[str, typer.Option(metavar="D", help="Data by name, or a file such as compare takes.")] = "digits",
     divergence: Annotated[
         str | None, typer.Option("-d", "--divergence", metavar="NAME", help="From `divkit list`; the paper's own by default.")
     ] = None,
-    steps: Annotated[int, typer.Option(metavar="N", help="Of the model.")] = 1000,
+    steps: Annotated[int, typer.Option(metavar="N", help="Steps of the model.")] = 1000,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For checkpoint, metrics and pictures; runs/… by default.")
     ] = None,
@@ -221,24 +217,31 @@ def train(
     batch: Annotated[int | None, typer.Option(metavar="N", help="Points in a step.")] = None,
     rate: Annotated[float | None, typer.Option(metavar="R", help="Adam's, for the model.")] = None,
     look: Annotated[int | None, typer.Option(metavar="N", help="Steps between checkpoints.")] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write its event files too.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for tensorboard too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
 ) -> None:
     """Train a generative model, with any divergence."""
+    if model is None:
+        from divkit.models import RECIPES
+        from divkit.models.data import SETS
+
+        print(f"models: {', '.join(RECIPES)}")
+        print(f"data: {', '.join(SETS)}, or a file (csv, tsv, parquet, npy or npz)")
+        return
     from divkit.app import training
 
     settings = {"steps": steps, "seed": seed, "batch": batch, "rate": rate, "look": look}
-    made = training.train(training.Order(model, data, divergence, out, settings, resume, tensorboard))
-    first, last = made.history[0], made.history[-1]
+    summary = training.train(training.Order(model, data, divergence, out, settings, resume, tensorboard))
+    title, directory, first, last = summary.title, summary.out, summary.history[0], summary.history[-1]
     if as_json:
         import json
 
-        print(json.dumps({"title": made.title, "out": str(made.out), "seconds": made.seconds, "first": first, "last": last}))
+        print(json.dumps({"title": title, "out": str(directory), "seconds": summary.seconds, "first": first, "last": last}))
         return
     change = f"objective {first['objective']:.4g} -> {last['objective']:.4g}"
-    print(f"{made.title}: {last['step']} steps in {made.seconds:.0f} s, {change}")
-    print(f"written to {made.out}: {', '.join(sorted(path.name for path in made.out.iterdir() if path.name[0] != '.'))}")
+    print(f"{title}: {last['step']} steps in {summary.seconds:.0f} s, {change}")
+    print(f"written to {directory}: {', '.join(sorted(path.name for path in directory.iterdir() if path.name[0] != '.'))}")
 
 
 @app.command(name="list")
@@ -269,32 +272,35 @@ def names(
 
 
 def _demo() -> tuple[tuple[Any, Any], tuple[str, str], str]:
+    """Return the demo's samples, their labels, and a sentence on what they are."""
     from divkit.app.demo import demo
 
-    found = demo()
-    return (found.x, found.y), (found.label_x, found.label_y), found.sentence
+    patients = demo()
+    return (patients.x, patients.y), (patients.label_x, patients.label_y), patients.sentence
 
 
 def _read(x: Path | None, y: Path | None) -> tuple[tuple[Any, Any], tuple[str, str], str]:
+    """Return the samples in two files, their labels, and no sentence."""
     from divkit.data.files import read
     from divkit.data.frames import Table
 
     paths = [path for path in (x, y) if path is not None]
-    found: list[Table | Any] = [read(path) for path in paths]
-    kinds = ["a table" if isinstance(data, Table) else "an array" for data in found]
+    samples: list[Table | Any] = [read(path) for path in paths]
+    kinds = ["a table" if isinstance(data, Table) else "an array" for data in samples]
     if kinds[0] != kinds[1]:
         raise ValueError(f"{paths[0]} holds {kinds[0]} and {paths[1]} {kinds[1]}; give two tables or two arrays.")
-    return (found[0], found[1]), (str(x), str(y)), ""
+    return (samples[0], samples[1]), (str(x), str(y)), ""
 
 
 def _names(text: str) -> list[str]:
-    """Column names with commas in quotes, as in csv."""
+    """Return the names in a list with commas between them; a name with a comma stands in quotes, as in csv."""
     import csv
 
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
 def _require_writable(path: Path, force: bool) -> None:
+    """Refuse a report that could not be written, before anything is computed."""
     if path.is_dir():
         raise ValueError(f"--report {path} is a directory; name a file in it.")
     if path.exists() and not force:
@@ -314,31 +320,35 @@ def _require_directory(path: Path) -> None:
         raise ValueError(f"--out {path}: the directory cannot be written to; choose another.")
 
 
-def _with_command(made: Comparison) -> Comparison:
+def _with_command(comparison: Comparison) -> Comparison:
+    """Return the comparison with what was typed as the command that repeats it."""
     import shlex
     from dataclasses import replace
 
-    return replace(made, settings={**made.settings, "command": shlex.join(["divkit", *sys.argv[1:]])})
+    settings = replace(comparison.settings, command=shlex.join(["divkit", *sys.argv[1:]]))
+    return replace(comparison, settings=settings)
 
 
-def _print(made: Comparison, *, as_json: bool, report: Path | None) -> None:
+def _print(comparison: Comparison, *, as_json: bool, report: Path | None) -> None:
+    """Write the report, and print the table or the JSON object."""
     if report is not None:
-        made.report(report)
+        comparison.report(report)
         _say(f"report written to {report}")
     if as_json:
         import json
 
-        print(json.dumps(made.to_dict(), allow_nan=False, indent=2))
+        print(json.dumps(comparison.to_dict(), allow_nan=False, indent=2))
     else:
         from divkit.comparison.terminal import captured, show
 
         console = _console()
-        print(captured(console, lambda: show(made, console)), end="")
+        print(captured(console, lambda: show(comparison, console)), end="")
 
 
 def _console() -> Console:
+    """Return a console for stdout that prints names as they are."""
     from rich.console import Console
 
-    free = sys.stdout.isatty() or "COLUMNS" in os.environ
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100  # None: as wide as the terminal
     colours: Any = None if "NO_COLOR" in os.environ else "auto"
-    return Console(width=None if free else WIDTH, color_system=colours, markup=False, emoji=False, highlight=False)
+    return Console(width=width, color_system=colours, markup=False, emoji=False, highlight=False)

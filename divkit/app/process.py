@@ -64,7 +64,7 @@ def _leave(reading: int) -> None:
     while os.read(reading, 1) != bytes([signal.SIGINT]):
         pass
     time.sleep(PATIENCE)
-    os.write(2, b"\ndivkit: interrupted\n")
+    os.write(2, b"\ndivkit: interrupted.\n")
     os._exit(130)
 
 

@@ -18,7 +18,7 @@ class Comparison(Findings):
     """
 
     def table(self, width: int = 100) -> str:
-        """The table that the command line prints, as plain text of at most `width` columns."""
+        """Return the table that the command line prints, as plain text of at most `width` letters."""
         from divkit.comparison import terminal  # its libraries load only where something is shown
 
         return terminal.plain_text(self, width)

@@ -270,11 +270,11 @@ UNKNOWN = Reading(
     "What zero and large values mean is for its author to say; compare the value with its yardstick.",
 )
 
-SUFFIXES = {"-classifier": " Here from the probabilities of a cross-fitted classifier."}
+CLASSIFIER = "-classifier"  # the end of the names of records that a classifier evaluates
 
 
 def reading(name: str) -> Reading:
-    """The reading of a registered name, with or without options (``"alpha:order=.5"``).
+    """Return the reading of a registered name, with or without options (``"alpha:order=.5"``).
 
     Examples
     --------
@@ -284,8 +284,8 @@ def reading(name: str) -> Reading:
     base = name.partition(":")[0]
     if base in READINGS:
         return READINGS[base]
-    for suffix, how in SUFFIXES.items():
-        of = READINGS.get(base.removesuffix(suffix))
-        if base.endswith(suffix) and of:
-            return Reading(f"{of.title}, by a classifier", of.unit, of.sentence + how, of.rest)
-    return UNKNOWN
+    record = READINGS.get(base.removesuffix(CLASSIFIER))
+    if record is None:
+        return UNKNOWN
+    how = " Here from the probabilities of a cross-fitted classifier."
+    return Reading(f"{record.title}, by a classifier", record.unit, record.sentence + how, record.rest)

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from divkit.comparison.findings import Findings
 from divkit.comparison.page import Page
 from divkit.comparison.pictures import COLOURS
-from divkit.comparison.sections import Data, cloud, panels, weighty
+from divkit.comparison.sections import Excerpt, cloud, panels, weighty
 from divkit.core.estimate import Bias, Status
 from divkit.support.words import Name, plain, probability
 from divkit.support.writing import write as replace_file
@@ -19,7 +19,7 @@ from divkit.support.writing import write as replace_file
 __all__ = ["render", "write"]
 
 
-def write(comparison: Findings, path: str | Path) -> None:
+def write(findings: Findings, path: str | Path) -> None:
     """Write the report to `path`, replacing what is there only once the new file is whole.
 
     Raises
@@ -27,25 +27,25 @@ def write(comparison: Findings, path: str | Path) -> None:
     OSError
         Where the file cannot be written; nothing half-written stays behind.
     """
-    replace_file(Path(path), render(comparison).encode("utf-8", "replace"))
+    replace_file(Path(path), render(findings).encode("utf-8", "replace"))
 
 
-def render(comparison: Findings) -> str:
-    """The report as a page: a headline, the table, the columns, clouds and rows behind it, and how to read and repeat it."""
-    seed = comparison.settings.get("seed")
-    seed = seed if isinstance(seed, int) else 0
-    data = Data.of(comparison, seed)
+def render(findings: Findings) -> str:
+    """Return the report as a page: a headline, the table, what lies behind it, and how to read and repeat it."""
+    seed = findings.settings.seed
+    excerpt = Excerpt.of(findings, seed)
     now = datetime.now().astimezone()
+    x, y = findings.x, findings.y
     return _template().render(
-        sides=[(Name.of(side.label, 60), side, len(rows)) for side, rows in ((comparison.x, data.x), (comparison.y, data.y))],
-        page=Page.of(comparison, data.clear),
-        comparison=comparison,
-        columns=len(data.found),
-        panels=panels(data),
-        cloud=cloud(data, seed),
-        weighty=weighty(comparison, data),
-        weighted=data.weighted,
-        sampled=len(data.x) < comparison.x.measure.n or len(data.y) < comparison.y.measure.n,
+        sides=[(Name.of(side.label, 60), side, len(rows)) for side, rows in ((x, excerpt.x), (y, excerpt.y))],
+        page=Page.of(findings, excerpt.clear),
+        findings=findings,
+        columns=len(excerpt.features),
+        panels=panels(excerpt),
+        cloud=cloud(excerpt, seed),
+        weighty=weighty(findings, excerpt),
+        weighted=excerpt.weighted,
+        sampled=len(excerpt.x) < x.measure.n or len(excerpt.y) < y.measure.n,
         colours=COLOURS,
         now=f"{now.day} {now:%B %Y, %H:%M %Z}",
         biases=list(Bias),
@@ -55,6 +55,7 @@ def render(comparison: Findings) -> str:
 
 @cache
 def _template() -> Template:
+    """Return the page's template, read once."""
     loader = PackageLoader("divkit.comparison")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=loader

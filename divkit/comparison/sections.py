@@ -3,51 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from divkit.comparison import pictures
-from divkit.comparison.differences import Bars, Feature, Gap, Matrix, bars, features, gaps, histogram, sample, view
+from divkit.comparison.differences import Feature, Gap, Matrix, bars, features, gaps, histogram, sample, view
 from divkit.comparison.findings import Findings, Row, Sample
+from divkit.core.estimate import Estimate
+from divkit.data.measure import Measure
 from divkit.support.words import Name, numbers, percent
 
-__all__ = ["Contribution", "Data", "Panel", "Picture", "Weighty", "cloud", "panels", "weighty"]
-
-PANELS = 8
-ROWS = 10
-UNUSUAL = 2.0  # pooled standard deviations
-DECIDES = 0.5  # standard errors
-RARE = 0.05  # share of a level
+__all__ = ["Contribution", "Excerpt", "Level", "Panel", "Picture", "Unusual", "Weighty", "cloud", "panels", "weighty"]
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class Excerpt:
     """What the sections look at: the rows, or a sample of them, and the columns ranked by how far apart they are."""
 
     x: Matrix
     y: Matrix
-    found: list[Feature]
+    features: list[Feature]
     ranked: list[Gap]
     weighted: bool
     units: tuple[float, ...]  # what each coordinate was divided by, or nothing
 
     @classmethod
-    def of(cls, comparison: Findings, seed: int) -> Data:
-        x, y = (_rows(side, seed + place) for place, side in enumerate((comparison.x, comparison.y)))
-        named = len(comparison.columns) == x.shape[1]
-        names = comparison.columns if named else [f"coordinate {place}" for place in range(1, x.shape[1] + 1)]
-        found = features(names, comparison.source if named else names, comparison.categorical)
-        weighted = not (comparison.x.measure.uniform and comparison.y.measure.uniform)
-        return cls(x, y, found, gaps(x, y, found), weighted, comparison.units)
+    def of(cls, findings: Findings, seed: int) -> Excerpt:
+        """Return what a report needs of a comparison's data."""
+        x, y = (_rows(side, seed + place) for place, side in enumerate((findings.x, findings.y)))
+        named = len(findings.columns) == x.shape[1]
+        names = findings.columns if named else [f"coordinate {place}" for place in range(1, x.shape[1] + 1)]
+        grouped = features(names, findings.source if named else names, findings.categorical)
+        weighted = not (findings.x.measure.uniform and findings.y.measure.uniform)
+        return cls(x, y, grouped, gaps(x, y, grouped), weighted, findings.units)
 
     @property
     def clear(self) -> list[str]:
-        """Columns farther apart than chance explains."""
+        """The columns farther apart than chance explains."""
         return [gap.feature.name for gap in self.ranked if gap.clear]
+
+
+class Level(NamedTuple):
+    """One level of a category: its percentages in x and in y, as numbers and as text."""
+
+    name: Name
+    x: float
+    x_text: str
+    y: float
+    y_text: str
 
 
 @dataclass(frozen=True)
@@ -58,16 +65,18 @@ class Panel:
     distance: str
     chance: str
     clear: bool
-    picture: str
-    means: tuple[str, ...]
     caption: str
-    bars: list[tuple[Name, float, str, float, str]]  # level, share in x, as text, share in y, as text
+    picture: str = ""
+    means: tuple[str, ...] = ()
+    bars: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True)
 class Picture:
+    """An image as an address, and what it shows, as the end of a sentence."""
+
     uri: str
-    said: str
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -90,45 +99,83 @@ class Weighty:
     rows: list[Contribution]
     zero: float  # of the bars, in percent of their width
     unit: float  # percent per standard error
-    said: str
+    summary: str
 
 
-def panels(data: Data) -> list[Panel]:
-    """The columns that differ most, or all if there are few."""
-    return [_panel(data, gap) for gap in data.ranked[:PANELS]]
+@dataclass(frozen=True)
+class Unusual:
+    """When a row is called far out in a column.
+
+    Parameters
+    ----------
+    deviations : float
+        A number is, so many pooled standard deviations from the mean.
+    rare : float
+        A word is, where less than this share of the pooled rows has it.
+    columns : int
+        Of more, only those are looked at that differ most.
+    most : int
+        No more of a row's columns are named.
+    """
+
+    deviations: float = 2.0
+    rare: float = 0.05
+    columns: int = 200
+    most: int = 3
+
+    def of(self, excerpt: Excerpt, point: NDArray[np.float64]) -> list[tuple[Name, str]]:
+        """Return the columns in which a row is far out, farthest first: no values, only which way."""
+        ranked: list[tuple[float, Name, str]] = []
+        few = len(excerpt.features) <= self.columns
+        for feature in excerpt.features if few else [gap.feature for gap in excerpt.ranked[: self.columns]]:
+            places = list(feature.columns)
+            pooled = np.concatenate([excerpt.x[:, places], excerpt.y[:, places]])
+            if feature.levels:
+                share = float((pooled[:, int(np.argmax(point[places]))] > 0).mean())
+                if share < self.rare:
+                    ranked.append((1 / math.sqrt(max(share, 1e-9)), Name.of(feature.name, 24), "rare"))
+                continue
+            spread = float(pooled.std())
+            z = (float(point[places[0]]) - float(pooled.mean())) / spread if spread > 0 else 0.0
+            if abs(z) >= self.deviations:
+                ranked.append((abs(z), Name.of(feature.name, 24), "high" if z > 0 else "low"))
+        ranked.sort(key=lambda entry: -entry[0])
+        return [(name, how) for _, name, how in ranked[: self.most]]
 
 
-def cloud(data: Data, seed: int) -> Picture | None:
-    """Both clouds in two dimensions; None for a single column."""
-    found = view(data.x, data.y, data.found, seed=seed)
-    if found is None:
+def panels(excerpt: Excerpt, most: int = 8) -> list[Panel]:
+    """Return the columns that differ most, or all if there are few."""
+    return [_panel(excerpt, gap) for gap in excerpt.ranked[:most]]
+
+
+def cloud(excerpt: Excerpt, seed: int) -> Picture | None:
+    """Return both clouds in two dimensions; None for a single column."""
+    plane = view(excerpt.x, excerpt.y, excerpt.features, seed=seed)
+    if plane is None:
         return None
-    gone = pictures.outside(found)
-    said = found.said + (f"; {gone} far points lie outside the frame" if gone else "")
-    return Picture(pictures.data_uri(pictures.cloud_figure(found)), said)
+    far = pictures.outside(plane)
+    origin = plane.origin + (f"; {far} far points lie outside the frame" if far else "")
+    return Picture(pictures.data_uri(pictures.cloud_figure(plane)), origin)
 
 
-def weighty(comparison: Findings, data: Data) -> Weighty | None:
-    """For the first solved divergence with a standard error and one influence value per row; None where there is none."""
-    row = next((row for row in comparison.rows if _tells_rows(comparison, row)), None)
+def weighty(findings: Findings, excerpt: Excerpt, most: int = 10, unusual: Unusual = Unusual()) -> Weighty | None:
+    """Return the `most` weighty rows of the first solved divergence that has an error and one influence value per row.
+
+    Leaving row i out takes wᵢ(aᵢ − ā) from the value Σ wᵢaᵢ, to first order. None where no divergence tells.
+    """
+    sides = findings.x.measure, findings.y.measure
+    row = next((row for row in findings.rows if _tells_rows(row, sides)), None)
     if row is None or row.estimate is None:
         return None
     e = row.estimate
-    sides = comparison.x.measure, comparison.y.measure
-    parts = []
-    for measure, influence in zip(sides, e.influence):
-        values = influence.detach().double()
-        parts.append((measure.weights.double() * (values - measure.mean(values))).numpy(force=True))
-    pooled = np.concatenate(parts)
-    first = np.argpartition(-np.abs(pooled), min(ROWS, len(pooled)) - 1)[:ROWS]
-    order = first[np.argsort(-np.abs(pooled[first]), kind="stable")]
-    top = max(1, round(0.01 * len(pooled)))
-    squares = -np.partition(-(pooled**2), top - 1)
-    share = float(squares[:top].sum() / squares.sum()) if squares.sum() > 0 else 0.0
+    changes = np.concatenate([_changes(measure, e, place) for place, measure in enumerate(sides)])
+    size = np.abs(changes)
+    largest = np.argpartition(-size, min(most, len(size)) - 1)[:most]
     rows = []
-    for place in order[:ROWS].tolist():
-        side, index = (0, place) if place < len(parts[0]) else (1, place - len(parts[0]))
-        change = float(pooled[place])
+    for place in largest[np.argsort(-size[largest], kind="stable")].tolist():
+        side, index = (0, place) if place < sides[0].n else (1, place - sides[0].n)
+        change = float(changes[place])
+        point = torch.cat([part[index].reshape(-1) for part in sides[side].parts]).double().numpy(force=True)
         rows.append(
             Contribution(
                 side=side,
@@ -136,76 +183,68 @@ def weighty(comparison: Findings, data: Data) -> Weighty | None:
                 errors=change / e.stderr,
                 in_errors=numbers([change / e.stderr], 0.1)[0],
                 change=percent(change / e.value) if e.value else "—",
-                unusual=_unusual(
-                    data, torch.cat([part[index].reshape(-1) for part in sides[side].parts]).double().numpy(force=True)
-                ),
+                unusual=unusual.of(excerpt, point),
             )
         )
-    largest = max(abs(found.errors) for found in rows)
-    said = "No row decides alone" if largest < DECIDES else "Look at the first of them"
-    said += (
-        f": the largest weighs {largest:.2g} standard errors, and {top:,} of {len(pooled):,} rows carry {percent(share)} of the"
-    )
-    low, high = (of(0.0, *(found.errors for found in rows)) for of in (min, max))
+    errors = [contribution.errors for contribution in rows]
+    low, high = min(0.0, *errors), max(0.0, *errors)
     unit = 98 / ((high - low) or 1.0)
-    return Weighty(Name.of(row.name), rows, 1 - low * unit, unit, said + " variance.")
+    return Weighty(Name.of(row.name), rows, 1 - low * unit, unit, _concentration(changes, max(map(abs, errors))))
 
 
-def _tells_rows(comparison: Findings, row: Row) -> bool:
+def _changes(measure: Measure, e: Estimate, place: int) -> NDArray[np.float64]:
+    """Return for each row of x (`place` 0) or y (1) what leaving it out takes from the value."""
+    influence = e.influence[place].detach().double()
+    changes: NDArray[np.float64] = (measure.weights.double() * (influence - measure.mean(influence))).numpy(force=True)
+    return changes
+
+
+def _concentration(changes: NDArray[np.float64], largest: float, decides: float = 0.5) -> str:
+    """Say how much one row weighs, and the top hundredth; a row of more than `decides` standard errors is worth a look."""
+    top = max(1, round(0.01 * len(changes)))
+    squares = -np.partition(-(changes**2), top - 1)
+    share = float(squares[:top].sum() / squares.sum()) if squares.sum() > 0 else 0.0
+    advice = "No row decides alone" if largest < decides else "Look at the first of them"
+    weight = f"the largest weighs {largest:.2g} standard errors"
+    return f"{advice}: {weight}, and {top:,} of {len(changes):,} rows carry {percent(share)} of the variance."
+
+
+def _tells_rows(row: Row, sides: tuple[Measure, Measure]) -> bool:
+    """Whether a row's estimate is solved, has an error, and has an influence value for each row of both samples."""
     e = row.estimate
     if e is None or not e.converged or not math.isfinite(e.stderr) or e.stderr <= 0:
         return False
-    return tuple(len(part) for part in e.influence) == (comparison.x.measure.n, comparison.y.measure.n)
+    return tuple(len(part) for part in e.influence) == (sides[0].n, sides[1].n)
 
 
 def _rows(side: Sample, seed: int) -> Matrix:
+    """Return the rows to look at of one sample, as a matrix."""
     measure = side.measure
     parts = [part.detach().reshape(len(part), -1) for part in measure.parts]
     data: NDArray[np.floating] = (parts[0] if len(parts) == 1 else torch.cat(parts, 1)).numpy(force=True)
     return sample(data, seed, None if measure.uniform else measure.weights.detach().double().numpy(force=True))
 
 
-def _panel(data: Data, gap: Gap) -> Panel:
+def _panel(excerpt: Excerpt, gap: Gap) -> Panel:
+    """Return the panel of one column."""
     name, feature = Name.of(gap.feature.name), gap.feature
     distance, chance = (f"{v:.2f}" for v in (gap.distance, gap.chance))
     if feature.levels:
-        found: Bars = bars(data.x, data.y, feature)
-        shares = [
-            (Name.of(level, 22), 100 * p, percent(p), 100 * q, percent(q))
-            for level, p, q in zip(found.levels, found.x, found.y)
-        ]
-        rest = f"{found.rest} more level{'s' * (found.rest > 1)}" if found.rest else ""
-        return Panel(name, distance, chance, gap.clear, "", (), rest, shares)
+        shares = bars(excerpt.x, excerpt.y, feature)
+        caption = f"{shares.rest} more level{'s' * (shares.rest > 1)}" if shares.rest else ""
+        levels = tuple(
+            Level(Name.of(level, 22), 100 * p, percent(p), 100 * q, percent(q))
+            for level, p, q in zip(shares.levels, shares.x, shares.y)
+        )
+        return Panel(name, distance, chance, gap.clear, caption, bars=levels)
     place = feature.columns[0]
-    unit = data.units[place] if data.units else 1.0
-    x, y = (side[:, place] for side in (data.x, data.y))
+    unit = excerpt.units[place] if excerpt.units else 1.0
+    x, y = (side[:, place] for side in (excerpt.x, excerpt.y))
     spread = float(np.concatenate([x, y]).std())
     means = numbers([unit * float(x.mean()), unit * float(y.mean())], unit * spread / 10)
-    drawn = histogram(unit * x, unit * y)
-    said = ["logarithmic axis"] * drawn.logarithmic + [f"{percent(drawn.outside)} of rows beyond the ends"] * (
-        drawn.outside > 0
-    )
-    caption = ", ".join(said)
-    return Panel(name, distance, chance, gap.clear, pictures.data_uri(pictures.distribution_figure(drawn)), means, caption, [])
-
-
-def _unusual(data: Data, point: NDArray[np.float64]) -> list[tuple[Name, str]]:
-    """The columns in which a row is far out, farthest first: no values, only which way."""
-    told: list[tuple[float, Name, str]] = []
-    for feature in _few(data.found, data.ranked):
-        places = list(feature.columns)
-        pooled = np.concatenate([data.x[:, places], data.y[:, places]])
-        if feature.levels:
-            share = float((pooled[:, int(np.argmax(point[places]))] > 0).mean())
-            if share < RARE:
-                told.append((1 / math.sqrt(max(share, 1e-9)), Name.of(feature.name, 24), "rare"))
-            continue
-        spread = float(pooled.std())
-        z = (float(point[places[0]]) - float(pooled.mean())) / spread if spread > 0 else 0.0
-        if abs(z) >= UNUSUAL:
-            told.append((abs(z), Name.of(feature.name, 24), "high" if z > 0 else "low"))
-    return [(name, how) for _, name, how in sorted(told, key=lambda found: -found[0])[:3]]
-
-
-def _few(found: Sequence[Feature], ranked: Sequence[Gap], most: int = 200) -> Sequence[Feature]:
-    return found if len(found) <= most else [gap.feature for gap in ranked[:most]]
+    counts = histogram(unit * x, unit * y)
+    remarks = ["logarithmic axis"] if counts.logarithmic else []
+    if counts.outside > 0:
+        remarks.append(f"{percent(counts.outside)} of rows beyond the ends")
+    picture = pictures.data_uri(pictures.distribution_figure(counts))
+    return Panel(name, distance, chance, gap.clear, ", ".join(remarks), picture, means)

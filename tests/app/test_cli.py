@@ -167,7 +167,7 @@ def test_unexpected_errors(files: Path, capsys: pytest.CaptureFixture[str], monk
 
     monkeypatch.setattr(cli, "_read", broken)
     code, _, err = inside("compare a.csv b.csv", capsys)
-    assert (code, err) == (1, "divkit: KeyError: 'odd' (--debug shows where)\n")
+    assert (code, err) == (1, "divkit: KeyError: 'odd' (--debug shows where).\n")
     code, _, err = inside("compare a.csv b.csv --debug", capsys)
     assert code == 1
     assert err.startswith("Traceback")
@@ -178,7 +178,7 @@ def test_interrupt(files: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_read", interrupted)
-    assert inside("compare a.csv b.csv", capsys) == (130, "", "divkit: interrupted\n")
+    assert inside("compare a.csv b.csv", capsys) == (130, "", "divkit: interrupted.\n")
 
 
 def test_names_with_commas() -> None:
@@ -228,7 +228,7 @@ def test_interrupt_reaches_compiled_code(files: Path) -> None:
     assert process_.returncode == 130
     assert time.monotonic() - started < 2 + 3  # the machine may be busy
     assert out == ""
-    assert err.strip() == "divkit: interrupted"
+    assert err.strip() == "divkit: interrupted."
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,13 @@ import types
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from divkit.app import cli
-from divkit.app.training import Order, train
+from divkit.app.training import Order, _data, train
+from divkit.models.data import SETS
+from divkit.models.recipes import RECIPES
 
 SHORT = {"steps": 4, "batch": 16, "seed": 1}
 
@@ -45,6 +48,31 @@ def test_arrays_and_tables_are_data(tmp_path: Path) -> None:
         assert (made.out / "samples.png").exists()
 
 
+def test_words_are_encoded_as_compare_does_it(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    rows = [f"{age:.1f},{work},1" for age, work in zip(generator.normal(40, 9, 60), generator.choice(["s", "t"], 60))]
+    (tmp_path / "people.csv").write_text("\n".join(["age,work,one", *rows]) + "\n")
+    people = _data(str(tmp_path / "people.csv"), 0)
+    assert people.train.shape == (48, 4)
+    assert people.train[:, 0].std() == pytest.approx(1, rel=1e-6)
+    assert people.train[:, 1:3].unique().tolist() == pytest.approx([0, 2**-0.5])
+    assert people.test[:, 3].tolist() == [0.0] * 12  # constant
+
+
+def test_dates_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "dates.csv").write_text("a,day\n1,2020-01-01\n2,2020-01-02\n")
+    pd.read_csv(tmp_path / "dates.csv", parse_dates=["day"]).to_parquet(tmp_path / "dates.parquet")
+    with pytest.raises(ValueError, match="the columns 'day' hold neither numbers nor words; leave them out"):
+        _data(str(tmp_path / "dates.parquet"), 0)
+
+
+def test_models_and_data_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(monkeypatch) == 0
+    models, data = capsys.readouterr().out.splitlines()
+    assert models == f"models: {', '.join(RECIPES)}"
+    assert data.startswith(f"data: {', '.join(SETS)}, or a file")
+
+
 def test_names_of_runs_are_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = train(Order("gan", "ring8", "sinkhorn:epsilon=.1", None, SHORT))
@@ -60,7 +88,7 @@ def test_names_of_runs_are_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (["gan", "--divergence", "enrgy"], "unknown divergence 'enrgy'; did you mean energy"),
         (["gan", "--steps", "0"], "steps must be a whole number of at least 1; got 0"),
         (["gan", "--rate", "-1"], "rate must be a positive finite number; got -1"),
-        (["gan", "--data", "words.csv"], "the columns 'b' hold no numbers"),
+        (["gan", "--data", "words.csv"], "words.csv: cells are empty; fill them in"),
         (["gan", "--data", "gaps.npy"], "NaN or infinite values in gaps.npy"),
         (["gan", "--out", "gaps.npy"], "--out gaps.npy is a file; name a directory"),
     ],
@@ -69,7 +97,7 @@ def test_refusals(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "words.csv").write_text("a,b\n1,x\n2,y\n3,z\n")
+    (tmp_path / "words.csv").write_text("a,b\n1,x\n2,\n3,z\n")
     np.save(tmp_path / "gaps.npy", np.array([[1.0, np.nan], [0.0, 1.0]]))
     assert _main(monkeypatch, *arguments) == 2
     message = capsys.readouterr().err

@@ -20,6 +20,7 @@ from torch import Tensor
 import divkit as dk
 from divkit.comparison.comparison import Comparison
 from divkit.comparison.door import DEFAULT
+from divkit.comparison.run import Run
 from divkit.core.estimate import Bias, Solution, Status, Terms
 from divkit.data.cleaning import Missing, Scale
 from divkit.data.measure import Measure
@@ -264,6 +265,80 @@ def test_weighted_samples_have_no_pvalue() -> None:
     assert "not exchangeable" in made.rows[0].reasons["pvalue"]
 
 
+def test_weights_and_groups_stand_beside_the_samples() -> None:
+    x, y = normal(40), normal(30, seed=1)
+    weights, groups = torch.arange(1, 41), np.arange(40) // 2
+    beside = dk.compare(x, y, FAST, weights_x=weights, groups_x=groups)
+    measure = dk.compare(Measure(x, weights, groups), y, FAST)
+    for row, other in zip(beside.rows, measure.rows):
+        assert row.estimate is not None and other.estimate is not None
+        assert (row.estimate.value, row.estimate.stderr) == (other.estimate.value, other.estimate.stderr)
+        assert row.yardstick == other.yardstick
+    alone = dk.estimate("energy", x, y, weights_x=weights, groups_x=groups)
+    assert beside.rows[0].estimate is not None
+    assert beside.rows[0].estimate.stderr == alone.stderr
+    assert "weights_x=weights_x, groups_x=groups_x" in beside.settings.command
+    with pytest.raises(ValueError, match="x is a Measure and has groups already"):
+        dk.compare(Measure(x), y, FAST, groups_x=groups)
+
+
+def test_rows_that_are_dropped_take_their_weights_and_groups_along() -> None:
+    values, weights, groups = np.arange(12.0), np.arange(1.0, 13.0), [*"aabbccddeeff"]
+    gaps = values.copy()
+    gaps[[2, 5]] = np.nan
+    left = np.isfinite(gaps)
+    y = pd.DataFrame({"a": normal(9, 1)[:, 0].numpy()})
+    for x, other in ((pd.DataFrame({"a": gaps}), y), (gaps, y["a"].to_numpy())):
+        made = dk.compare(x, other, "w1", scale="none", missing="drop", weights_x=weights, groups_x=groups)
+        row = made.rows[0].estimate
+        assert row is not None
+        kept = Measure(values[left], weights[left], np.array(groups)[left])
+        expected = dk.estimate("w1", kept, other if isinstance(other, np.ndarray) else other.to_numpy())
+        assert row.value == pytest.approx(expected.value, rel=1e-12)
+        assert row.stderr == pytest.approx(expected.stderr, rel=1e-12)
+        with pytest.raises(ValueError, match="weights_x has 10 entries for 12 samples"):
+            dk.compare(x, other, "w1", missing="drop", weights_x=weights[left])
+        with pytest.raises(ValueError, match=r"groups_x must be one label per row, shape \(12,\)"):
+            dk.compare(x, other, "w1", missing="drop", groups_x=groups[:10])
+
+
+def test_halves_of_x_are_of_whole_groups() -> None:
+    """A patient with rows in both halves would make them too much alike."""
+    x, groups = normal(41), np.repeat(["a", "b", "c", "d"], [9, 12, 9, 11])
+    halves = Run(Measure(x, groups=groups), Measure(x), [], 2000, 0).halves[False]
+    assert halves is not None
+    here, there = set(halves.x.groups), set(halves.y.groups)
+    assert here | there == set("abcd") and not here & there
+    assert abs(halves.x.n - halves.y.n) <= 5
+    alone = dk.compare(x, x + 1, "w1", groups_x=np.zeros(41)).rows[0]
+    assert alone.reasons["yardstick"] == "one sample has no halves"
+
+
+def test_what_makes_a_divergence_is_compared() -> None:
+    x, y = normal(40), normal(30, seed=1)
+    single = dk.compare(x, y, dk.fdiv.KL)
+    several = dk.compare(x, y, (kind for kind in (dk.fdiv.KL, "energy")))
+    assert [row.name for row in several.rows] == [single.rows[0].name, "energy"]
+    assert single.rows[0].estimate is not None and several.rows[0].estimate is not None
+    assert single.rows[0].estimate.value == several.rows[0].estimate.value
+
+
+def test_settings_can_be_read_as_a_mapping() -> None:
+    settings = dk.compare(normal(9), normal(9, seed=1), "energy", seed=3).settings
+    assert settings["seed"] == settings.seed == dict(settings)["seed"] == 3
+    keys = ["seed", "scale", "missing", "max_rows", "permutations", "seconds", "versions", "command"]
+    assert list(settings) == keys
+    assert settings.get("colour", "none") == "none"
+    with pytest.raises(KeyError):
+        settings["get"]
+
+
+def test_lost_precision_is_said_once() -> None:
+    offset = torch.full((60, 1), 1e7) + normal(60, 1)
+    notes = dk.compare(offset, offset + 1, FAST, test=True, permutations=9, max_rows=20).notes
+    assert sum("subtract the offset" in note for note in notes) == 1
+
+
 def test_seeds_and_global_state() -> None:
     x, y = normal(40), normal(30, seed=1)
     before = x.clone()
@@ -282,9 +357,9 @@ def test_seeds_and_global_state() -> None:
 def test_the_command_repeats_the_numbers() -> None:
     x, y = normal(40), normal(30, seed=1)
     made = dk.compare(x, y, FAST, scale="sd", max_rows=20, test=True, permutations=9, seed=3)
-    again = eval(made.settings["command"], {"dk": dk, "x": x, "y": y})
+    again = eval(made.settings.command, {"dk": dk, "x": x, "y": y})
     assert [r.pvalue for r in again.rows] == [r.pvalue for r in made.rows]
-    assert again.settings["command"] == made.settings["command"]
+    assert again.settings["command"] == made.settings.command
     assert {"python", "torch", "divkit", "numpy", "POT", "scikit-learn"} <= made.settings["versions"].keys()
 
 

@@ -1,3 +1,5 @@
+"""The report: what it says, that it is inert, and the numbers behind its pictures."""
+
 from __future__ import annotations
 
 import base64
@@ -20,11 +22,11 @@ import divkit as dk
 from divkit.comparison import report
 from divkit.comparison.comparison import Comparison
 from divkit.comparison.differences import Feature, bars, features, gaps, histogram, view
-from divkit.comparison.findings import Row, Sample
+from divkit.comparison.entries import entries, marks
+from divkit.comparison.findings import Row, Sample, Settings
 from divkit.comparison.headline import headline
-from divkit.comparison.page import entries, marks
 from divkit.comparison.readings import READINGS, UNKNOWN, reading
-from divkit.comparison.sections import Data, panels, weighty
+from divkit.comparison.sections import Excerpt, panels, weighty
 from divkit.core.estimate import Bias, Estimate, Solution, Status, Terms
 from divkit.data.encoding import encode
 from divkit.data.frames import Column, Kind, Table
@@ -66,13 +68,15 @@ def estimate(name: str, value: float, error: float, n: int, m: int, status: Stat
     return Estimate.of(name, x, y, Terms(a + value, b), solution, bias=Bias.BELOW, settings={"epsilon": "Relative"})
 
 
-def compared(x, y, rows=(), columns=None, source=None, categorical=(), labels=("here", "there"), **settings) -> Comparison:
+def compared(
+    x, y, rows=(), columns=None, source=None, categorical=(), labels=("here", "there"), scale="as they are"
+) -> Comparison:
     x, y = (side if isinstance(side, Measure) else Measure(side) for side in (x, y))
     columns = tuple(f"c{k}" for k in range(x.flat.shape[1])) if columns is None else columns
     rows = rows or (Row("energy", estimate("energy", 0.5, 0.1, x.n, y.n), 0.02),)
-    made = {"seed": 0, "scale": "as they are", "permutations": 0, "versions": {"divkit": "0"}, "command": "divkit compare P Q"}
+    settings = Settings(scale=scale, versions={"divkit": "0"}, command="divkit compare P Q")
     sides = (Sample(label, side.n, 0, side) for label, side in zip(labels, (x, y)))
-    return Comparison(*sides, columns, source or columns, categorical, tuple(rows), (), made | settings, ("a note",))
+    return Comparison(*sides, columns, source or columns, categorical, tuple(rows), (), settings, ("a note",))
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +103,8 @@ def hostile() -> str:
     rows = [Row(name, estimate(name, 1.0, 0.1, 80, 80), 0.1, shared=name, reasons={"pvalue": name}) for name in HOSTILE]
     made = compared(e.x, e.y, rows, e.names, e.source, e.categorical, labels=(HOSTILE[0], HOSTILE[8]), scale=HOSTILE[1])
     made = replace(made, notes=HOSTILE, shared=((HOSTILE[1], 1.0),))
-    made = replace(
-        made, settings={**made.settings, "command": "\n".join(HOSTILE), HOSTILE[1]: HOSTILE[1], "versions": {HOSTILE[0]: "1"}}
-    )
+    settings = replace(made.settings, command="\n".join(HOSTILE), missing=HOSTILE[1], versions={HOSTILE[0]: HOSTILE[1]})
+    made = replace(made, settings=settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # such as a glyph or formula that matplotlib cannot draw
         return report.render(made)
@@ -189,7 +192,7 @@ def test_rows_and_sentences_of_every_registered_name(normal):
     rows = [Row(name, estimate(name, 0.5, 0.01, n, m), 0.02, 0.001, 0.01) for name in dk.names()]
     said = Page(report.render(compared(*normal, rows))).said
     for row in rows:
-        assert reading(row.name) is not UNKNOWN, f"divkit/app/readings.py has no sentence for {row.name!r}"
+        assert reading(row.name) is not UNKNOWN, f"divkit/comparison/readings.py has no sentence for {row.name!r}"
         assert reading(row.name).sentence in said
     for words in (
         "a lower bound in expectation",
@@ -396,7 +399,7 @@ def test_the_weighty_rows_are_those_whose_absence_changes_the_value(normal):
     x, y = normal
     e = dk.get("energy").estimate(x, y)
     made = compared(x, y, (Row("energy", e),))
-    for found in weighty(made, Data.of(made, 0)).rows[:3]:
+    for found in weighty(made, Excerpt.of(made, 0)).rows[:3]:
         without = [np.delete(side, int(found.row), 0) if found.side == k else side for k, side in enumerate((x, y))]
         change = e.value - dk.get("energy").estimate(*without).value
         assert found.errors * e.stderr == pytest.approx(change, rel=0.05)
@@ -409,7 +412,7 @@ def test_joint_samples_have_a_report(normal):
 
 def test_rows_of_a_subsample_are_not_named(normal):
     made = compared(*normal, (Row("energy", estimate("energy", 0.5, 0.1, 50, 50), 0.02),))
-    assert weighty(made, Data.of(made, 0)) is None
+    assert weighty(made, Excerpt.of(made, 0)) is None
 
 
 def test_values_of_single_rows_stay_out(normal):
@@ -457,7 +460,7 @@ def test_a_failed_write_leaves_what_was_there(normal, tmp_path, monkeypatch):
     def full(self, target):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(report, "render", lambda comparison: "after")
+    monkeypatch.setattr(report, "render", lambda findings: "after")
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
         report.write(compared(*normal), target)
@@ -469,7 +472,7 @@ def test_the_file_is_whole_and_readable(normal, tmp_path, monkeypatch):
     compared(*normal).report(target)
     assert target.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert target.stat().st_mode & 0o400
-    monkeypatch.setattr(report, "render", lambda comparison: "")
+    monkeypatch.setattr(report, "render", lambda findings: "")
     with pytest.raises(FileNotFoundError):
         report.write(compared(*normal), tmp_path / "absent" / "report.html")
 
@@ -478,7 +481,7 @@ def test_columns_are_drawn_in_their_own_units() -> None:
     """What divergences see is divided by standard deviations; who reads of a height expects centimetres."""
     rng = np.random.default_rng(0)
     x, y = (pd.DataFrame({"height": rng.normal(mean, 8.0, 400)}) for mean in (163.0, 176.0))
-    scaled, kept = (panels(Data.of(dk.compare(x, y, "energy", scale=scale), 0))[0] for scale in ("sd", "none"))
+    scaled, kept = (panels(Excerpt.of(dk.compare(x, y, "energy", scale=scale), 0))[0] for scale in ("sd", "none"))
     assert scaled.means == kept.means
     assert [float(mean) for mean in scaled.means] == pytest.approx([163.0, 176.0], abs=2.0)
     assert (scaled.distance, scaled.chance) == (kept.distance, kept.chance)
