@@ -30,7 +30,7 @@ NUMBER = re.compile(r"-?\d+\.\d+")
 SETUP = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e "
 COMMANDS = [
     SETUP + ". && .venv/bin/divkit compare --demo --report report.html",
-    SETUP + "'.[test]' && .venv/bin/python -m pytest",
+    SETUP + "'.[test]' && .venv/bin/python -m pytest -n 2 --dist worksteal --doctest-modules",
 ]
 
 
