@@ -1,4 +1,7 @@
-"""Faults of input and environment, and what divkit does: the groups are the rows of one list, named by their numbers."""
+"""Faults of input and of environment, and what the entries do: `estimate`, `loss`, `test`, `compare` and `Criterion`.
+
+What every name obeys, whatever the entry, is in `test_contract`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from divkit.critic import Ascent, Variational
 from divkit.fdiv import KL, Bound
 from divkit.kernel import MMD
 from divkit.kernel.kernels import Kernel
-from divkit.pairs import Form, Product, block_size
+from divkit.pairs import Form, Product
 from divkit.transport import EntropicOT, Sinkhorn, SlicedWasserstein, Wasserstein
 
 EXACT = [name for name, traits in TRAITS.items() if not traits.learned]
@@ -78,20 +81,20 @@ ENTRIES: list[Callable[[Any, Any], object]] = [
         (lambda x: x.astype("datetime64[s]"), "numbers"),
     ],
     ids=[
-        "01-nan",
-        "02-inf",
-        "03-all-nan",
-        "04-empty",
-        "05-no-features",
-        "11-widths",
-        "09-scalar",
-        "22-complex",
-        "23-strings",
-        "21-object",
-        "23-dates",
+        "nan",
+        "infinity",
+        "all-nan",
+        "empty",
+        "no-features",
+        "widths",
+        "scalar",
+        "complex",
+        "strings",
+        "objects",
+        "dates",
     ],
 )
-def test_rows_01_to_05_09_11_21_to_23_are_refused_at_every_entry(
+def test_what_holds_no_samples_is_refused_at_every_entry(
     bad: Callable[[np.ndarray], Any], message: str, entry: Callable[[Any, Any], object]
 ) -> None:
     x, y = X.numpy(), Y.numpy()
@@ -101,7 +104,7 @@ def test_rows_01_to_05_09_11_21_to_23_are_refused_at_every_entry(
 
 
 @pytest.mark.parametrize("name", TRANSPORT)
-def test_row_06_one_sample_has_a_value_but_no_error(name: str) -> None:
+def test_one_sample_has_a_value_but_no_error(name: str) -> None:
     e = made(name).estimate([[1.0, 2.0]], [[4.0, 6.0]])
     assert e.value > 0
     assert math.isnan(e.stderr)
@@ -109,20 +112,20 @@ def test_row_06_one_sample_has_a_value_but_no_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS_OF_DIFFERENT)
-def test_row_06_averages_over_pairs_need_two(name: str) -> None:
+def test_averages_over_pairs_need_two_samples(name: str) -> None:
     for x, y in (([[1.0]], [[4.0], [5.0]]), ([[4.0], [5.0]], [[1.0]]), (dk.Measure([1.0, 2.0], [1, 0]), [4.0, 5.0])):
         with pytest.raises(ValueError, match=r"Found array with 1 sample\(s\) while a minimum of 2 is required: [xy]"):
             made(name).estimate(x, y)
     assert math.isfinite(replace(made(name), unbiased=False).estimate([[1.0]], [[4.0]]).value)
 
 
-def test_row_07_few_samples_have_few_relabellings() -> None:
+def test_few_samples_have_few_relabellings() -> None:
     with pytest.warns(UserWarning, match=r"no p-value below 0.167 is possible with 6 relabellings"):
         assert dk.test("energy", [0.0, 1.0], [5.0, 6.0]).pvalue >= 1 / 6
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_rows_08_10_25_26_31_the_same_numbers_in_another_form(name: str) -> None:
+def test_the_same_numbers_in_another_form_have_the_same_value(name: str) -> None:
     x, y = X.numpy(), Y.numpy()
     expected = value(name)
     wide = np.zeros((60, 6))
@@ -148,64 +151,15 @@ def test_rows_08_10_25_26_31_the_same_numbers_in_another_form(name: str) -> None
         assert value(name, stride_0, y) == pytest.approx(value(name, stride_0.copy(), y), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", EXACT)
-def test_row_13_equal_samples(name: str) -> None:
-    for y in (X, X.flip(0)):
-        found, slope = gradient(made(name), X, y)
-        assert bool(slope.isfinite().all())
-        if TRAITS[name].zero_at_equal:
-            assert abs(found) <= 1e-12
-        elif name in PAIRS_OF_DIFFERENT:
-            assert abs(replace(made(name), unbiased=False).estimate(X, y).value) <= 1e-12
-
-
-@pytest.mark.parametrize("name", EXACT)
-def test_row_14_constant_data(name: str) -> None:
+@pytest.mark.parametrize("name", ["mmd", "mmd-laplace"])
+def test_the_bandwidth_of_constant_data_is_said(name: str) -> None:
     x, y = torch.full((9, 3), 0.3).double(), torch.full((8, 3), 0.3).double()
-    found, slope = gradient(made(name), x, y)
-    assert abs(found) <= 1e-6
-    assert bool(slope.isfinite().all())
-    e = made(name).estimate(x, y)
-    assert e.stderr == pytest.approx(0.0, abs=1e-6) or name.endswith("-knn")  # ties are counted, not measured
-    if name in ("mmd", "mmd-laplace"):
-        assert e.notes["bandwidth_rule"] == "all points coincide; the bandwidth was set to 1"
-        mostly = torch.cat([x, x[:1] + torch.tensor([[0, 0, 0.5]])])
-        assert made(name).estimate(mostly, y).notes["bandwidth"] == pytest.approx(0.5)
+    assert made(name).estimate(x, y).notes["bandwidth_rule"] == "all points coincide; the bandwidth was set to 1"
+    mostly = torch.cat([x, x[:1] + torch.tensor([[0, 0, 0.5]])])
+    assert made(name).estimate(mostly, y).notes["bandwidth"] == pytest.approx(0.5)
 
 
-DEGREES = {"sinkhorn": 2.0, "entropic-ot": 2.0, "mmd": 0.0, "mmd-laplace": 0.0}
-DEGREES |= {name: degree for name in EXACT if (degree := TRAITS[name].degree) is not None}
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("scale", [2.0**99, 2.0**-99, 2.0**664, 2.0**-664, 2.0**-1030, 1e30, 1e-30])
-@pytest.mark.parametrize("name", DEGREES)
-def test_rows_15_and_16_scale(name: str, scale: float, dtype: torch.dtype) -> None:
-    """Values and errors are exactly equivariant, or refused where they cannot be represented; nothing is inf, 0 or NaN."""
-    limits, degree = torch.finfo(dtype), DEGREES[name]
-    if not limits.smallest_normal / 1e3 < scale < limits.max / 1e3:
-        return
-    x, y = (scale * X).to(dtype), (scale * Y).to(dtype)
-    plain = made(name).estimate(x.double() / scale, y.double() / scale)
-    if not -1022 <= degree * max(math.log2(scale), -1022) < 1020:
-        with pytest.raises(ValueError, match="over- or underflows; divide the data by a constant first"):
-            made(name).estimate(x, y)
-        return
-    e = made(name).estimate(x, y)
-    exact = dtype == torch.float64 and scale > 1e-300
-    tolerance = 1e-10 if exact and name not in ("sinkhorn", "entropic-ot") else 1e-9 if exact else 3e-5
-    assert e.value / scale**degree == pytest.approx(plain.value, rel=tolerance)
-    assert e.stderr / scale**degree == pytest.approx(plain.stderr, rel=max(tolerance, 1e-3 * (not exact)))
-    low, high = e.ci()
-    assert low < e.value < high
-    if abs(e.value) > limits.max:
-        with pytest.raises(ValueError, match=r"overflows torch.float32; divide the data by a constant first"):
-            made(name).loss(x, y)
-    else:
-        assert math.isfinite(float(made(name).loss(x, y)))
-
-
-def test_row_15_fixed_lengths_and_other_powers() -> None:
+def test_fixed_lengths_and_other_powers_at_extreme_scales() -> None:
     for kernel in (
         dk.kernels.Gaussian(1.0),
         dk.kernels.Laplace(1.0),
@@ -225,15 +179,13 @@ def test_row_15_fixed_lengths_and_other_powers() -> None:
     assert dk.estimate("w2", X * 1e-7, Y * 1e-7).value == pytest.approx(1e-14 * dk.estimate("w2", X, Y).value, rel=1e-10)
 
 
-def test_row_17_offsets() -> None:
+def test_an_offset_that_float32_does_not_carry_is_said() -> None:
     with pytest.warns(dk.PrecisionWarning, match=r"float32 rounds by .*; subtract the offset in float64 first"):
         dk.estimate("energy", (1e8 + 1e-3 * X).float(), (1e8 + 1e-3 * Y).float())
-    for name in DEGREES:  # elsewhere a third of the value is lost in silence
-        assert value(name, (X + 1000).float(), (Y + 1000).float()) == pytest.approx(value(name), rel=2e-4)
 
 
 @pytest.mark.parametrize("name", ["mmd", "mmd-laplace", "mmd-imq", "w1", "sliced-w1", "kl-knn"])
-def test_row_18_one_outlier(name: str) -> None:
+def test_one_outlier_leaves_the_others_their_digits(name: str) -> None:
     x = torch.cat([X, torch.full((1, 3), 1e12, dtype=X.dtype)])
     e = made(name).estimate(x, Y)
     assert math.isfinite(e.stderr)
@@ -243,7 +195,7 @@ def test_row_18_one_outlier(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["energy", "w2", "sliced-w1", "mmd"])
-def test_row_19_whole_numbers_do_not_wrap_around(name: str) -> None:
+def test_whole_numbers_do_not_wrap_around(name: str) -> None:
     generator = np.random.default_rng(0)
     x, y = (generator.integers(0, 256, (12, 1, 4, 4), dtype=np.uint8) for _ in range(2))
     for dtype in (np.uint8, np.int16, np.int64):
@@ -253,17 +205,13 @@ def test_row_19_whole_numbers_do_not_wrap_around(name: str) -> None:
     assert value(name, x > 99, y > 99) == value(name, (x > 99).astype(float), (y > 99).astype(float))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_row_20_half_precision(dtype: torch.dtype) -> None:
-    x, y = X.to(dtype), Y.to(dtype)
-    assert dk.estimate("w2", x, y).value == dk.estimate("w2", x.float(), y.float()).value
-    assert dk.get("w2").loss(x, y).dtype == dtype
-    if dtype == torch.float16:
-        with pytest.raises(ValueError, match=r"the w2 of these samples, .*, overflows torch.float16; divide the data"):
-            dk.get("w2").loss(1000 * x, 1000 * y)
+def test_a_loss_that_overflows_half_precision_is_refused() -> None:
+    x, y = X.to(torch.float16), Y.to(torch.float16)
+    with pytest.raises(ValueError, match=r"the w2 of these samples, .*, overflows torch.float16; divide the data"):
+        dk.get("w2").loss(1000 * x, 1000 * y)
 
 
-def test_rows_21_24_27_containers() -> None:
+def test_containers_are_read_or_refused() -> None:
     assert dk.estimate("w2", X.numpy().astype(np.longdouble), Y).value == dk.estimate("w2", X, Y).value
     for sparse in (scipy.sparse.csr_matrix(X.numpy()), scipy.sparse.coo_array(X.numpy()), X.to_sparse()):
         with pytest.raises(TypeError, match=r"x is a sparse .*toarray\(\)"):
@@ -276,7 +224,7 @@ def test_rows_21_24_27_containers() -> None:
     assert dk.estimate("w2", [(0, 1), (2, 3)], [[0, 1], [2, 3]]).value == 0.0
 
 
-def test_row_28_a_p_value_keeps_no_graph() -> None:
+def test_a_p_value_keeps_no_graph() -> None:
     x = X.clone().requires_grad_()
     alive = weakref.ref(x)
     shifted = 2 * x
@@ -288,43 +236,19 @@ def test_row_28_a_p_value_keeps_no_graph() -> None:
     assert alive() is None  # nothing of the result leads back to the data
 
 
-def test_row_29_meta_tensors() -> None:
+def test_meta_tensors_are_refused() -> None:
     for x, y in ((X.to("meta"), Y), (X, Y.to("meta")), (X.to("meta"), Y.to("meta"))):
         with pytest.raises(ValueError, match=r"[xy] is on the meta device and holds no data"):
             dk.estimate("w2", x, y)
 
 
-@pytest.mark.parametrize("name", EXACT)
-def test_rows_30_31_mixed_precisions_and_libraries(name: str) -> None:
-    expected = value(name, X.float().double(), Y)
-    for x, y in ((X.float(), Y), (X.float().numpy(), Y), (X.float().tolist(), Y.numpy())):
-        assert value(name, x, y) == pytest.approx(expected, rel=1e-12)
-    assert made(name).loss(X.float(), Y).dtype == torch.float64
-
-
 @pytest.mark.parametrize(
     "weights", [-np.ones(30), np.full(30, np.nan), np.zeros(30), np.ones(29), np.ones((30, 1)), np.full(30, np.inf)]
 )
-def test_row_32_weights_are_checked(weights: np.ndarray) -> None:
+def test_weights_are_checked(weights: np.ndarray) -> None:
     for side in ("x", "y"):
         with pytest.raises(ValueError, match=f"weights_{side}"):
             dk.estimate("w2", X, X, **{f"weights_{side}": weights})
-
-
-@pytest.mark.parametrize("name", [name for name in EXACT if TRAITS[name].weights])
-def test_rows_33_34_35_weights(name: str) -> None:
-    w = 0.2 + torch.rand(30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    once = made(name).estimate(dk.Measure(X, w), Y)
-    assert made(name).estimate(dk.Measure(X, 1e300 * w), Y).value == pytest.approx(once.value, rel=1e-12)
-    assert "both were normalised to one" in once.notes["mass"]
-    w[::3] = 0
-    with_zeros, without = made(name).estimate(dk.Measure(X, w), Y), made(name).estimate(dk.Measure(X[w > 0], w[w > 0]), Y)
-    assert with_zeros.value == pytest.approx(without.value, rel=1e-6)
-    assert with_zeros.stderr == pytest.approx(without.stderr, rel=0.1)
-    off = (w / w.sum()).float() * (1 + 1e-6)
-    near = made(name).estimate(dk.Measure(X, off), Y)
-    assert near.value == made(name).estimate(dk.Measure(X, off.double()), Y).value
-    assert "mass" not in near.notes
 
 
 @pytest.mark.parametrize("bad", [0, -1, -0.5, math.nan, math.inf, "small", None, True])
@@ -343,7 +267,7 @@ def test_rows_33_34_35_weights(name: str) -> None:
         *(("mmd", "bandwidth"), ("mmd-laplace", "bandwidth"), ("mmd-imq", "sigma"), ("skew-kl", "weight")),
     ],
 )
-def test_row_36_ranges(name: str, field: str, bad: Any) -> None:
+def test_fields_out_of_range_are_refused(name: str, field: str, bad: Any) -> None:
     with pytest.raises(ValueError, match=f"{field} must (be|lie)"):
         dk.get(name, **{field: bad})
 
@@ -351,29 +275,25 @@ def test_row_36_ranges(name: str, field: str, bad: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: dk.kernels.IMQ(0), "scale must be a positive finite number; got 0"),
-        (lambda: dk.kernels.RationalQuadratic(alpha=-1), "alpha must be a positive"),
-        (lambda: dk.kernels.RationalQuadratic(length="a"), "length must be a positive"),
         (lambda: dk.kernels.Polynomial(degree=0), "degree must be a whole number of at least 1"),
         (lambda: dk.kernels.Polynomial(gamma=0), "gamma must be a positive"),
         (lambda: dk.kernels.Polynomial(offset=-1), "offset must be a finite number of at least 0"),
         (lambda: dk.kernels.Median(1), "rows must be a whole number of at least 2"),
         (lambda: dk.kernels.MultiscaleIMQ(scales=(1, -1)), "scales must be a positive"),
-        (lambda: dk.transport.Relative(0), "the fraction of Relative must be a positive"),
         (lambda: SlicedWasserstein(seed=-1), "seed must be a whole number of at least 0"),
         (lambda: Ascent(rate=0), "rate must be a positive"),
         (lambda: Ascent(held=1), "held must lie strictly between 0 and 1"),
         (lambda: Ascent(batch=0), "batch must be a whole number"),
     ],
 )
-def test_row_36_ranges_of_parts(make: Callable[[], object], message: str) -> None:
+def test_fields_of_parts_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", ["sinkhorn", "entropic-ot"])
-def test_rows_37_38_unsolved_is_said(name: str, dtype: torch.dtype) -> None:
+def test_what_is_not_solved_is_said(name: str, dtype: torch.dtype) -> None:
     largest = float(torch.cdist(X, Y).square().max())
     divergence = dk.get(name, epsilon=1e-8 * largest, sweeps=50)
     with pytest.warns(dk.ConvergenceWarning, match=f"{name}: stopped at the step limit"):
@@ -383,11 +303,9 @@ def test_rows_37_38_unsolved_is_said(name: str, dtype: torch.dtype) -> None:
     assert math.isfinite(e.value)
     with pytest.warns(dk.ConvergenceWarning, match=r"error .* after \d+ steps"):
         assert dk.get(name, sweeps=1).estimate(X, Y).solution.error > 1e-4
-    with pytest.raises(ValueError, match="sweeps must be a whole number of at least 1; got 0"):
-        dk.get(name, sweeps=0)
 
 
-def test_row_39_orders_and_disjoint_supports() -> None:
+def test_orders_are_checked_and_disjoint_supports_are_infinite() -> None:
     for make in (Wasserstein, SlicedWasserstein):
         with pytest.raises(ValueError, match=r"p must be a finite number of at least 1; got 0.5"):
             make(p=0.5)
@@ -416,7 +334,7 @@ class Cauchy(Kernel):
 
 
 @pytest.mark.parametrize("scale", [0.03, 1.0, 10.0])
-def test_row_40_a_users_kernel_is_evaluated_at_the_datas_scale(scale: float) -> None:
+def test_a_users_kernel_is_evaluated_at_the_datas_scale(scale: float) -> None:
     expected, slope = gradient(MMD(dk.kernels.IMQ(1.0)), scale * X, scale * Y)
     for kernel in (Cauchy(), Cauchy() + dk.kernels.IMQ(1.0)):
         found, mine = gradient(MMD(kernel), scale * X, scale * Y)
@@ -458,7 +376,7 @@ class Lopsided(Broken):
         (lambda x, y: x @ y.T, "kernel must be a Kernel"),
     ],
 )
-def test_row_40_kernels_that_are_none(kernel: Any, message: str) -> None:
+def test_kernels_that_are_none_are_refused(kernel: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MMD(kernel).estimate(X, Y)
 
@@ -483,7 +401,7 @@ class Critic(nn.Module):
         (lambda t: 1.0, "critic must return one number per point"),
     ],
 )
-def test_row_41_critics_that_are_none(spoil: Callable[[Tensor], Tensor], message: str) -> None:
+def test_critics_that_are_none_are_refused(spoil: Callable[[Tensor], Tensor], message: str) -> None:
     divergence = Variational(Bound(KL), critic=lambda shape: Critic(spoil), ascent=quick())
     for call in (divergence.estimate, dk.Criterion(divergence)):
         with pytest.raises(ValueError, match=message):
@@ -491,7 +409,7 @@ def test_row_41_critics_that_are_none(spoil: Callable[[Tensor], Tensor], message
 
 
 @pytest.mark.filterwarnings("ignore::divkit.ConvergenceWarning")
-def test_row_42_dropout_is_off_when_judging() -> None:
+def test_dropout_is_off_when_judging() -> None:
     def critic(shape: torch.Size) -> nn.Module:
         return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
 
@@ -503,14 +421,14 @@ def test_row_42_dropout_is_off_when_judging() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::divkit.ConvergenceWarning")
-def test_row_45_permutations() -> None:
+def test_permutations_are_counted_in_whole_numbers() -> None:
     for bad in (0, -1, 2.5):
         with pytest.raises(ValueError, match="permutations must be a whole number of at least 1"):
             dk.test("energy", X, Y, permutations=bad)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("name", "fields"), [("energy", {}), ("mmd", {"bandwidth": 1.0}), ("sliced-w2", {"projections": 20})])
-def test_row_46_memory_is_that_of_a_tile(name: str, fields: dict[str, Any]) -> None:
+def test_memory_is_that_of_a_tile(name: str, fields: dict[str, Any]) -> None:
     """4000² distances would take 128 MB; the peak of what is allocated stays under 64."""
     x = torch.randn(4000, 2, dtype=torch.float64)
     with torch.profiler.profile(profile_memory=True) as profile:
@@ -523,23 +441,13 @@ def test_row_46_memory_is_that_of_a_tile(name: str, fields: dict[str, Any]) -> N
     assert 0 < peak < 64e6
 
 
-def test_row_47_medians_and_draws_of_many() -> None:
+def test_the_median_of_more_distances_than_torch_takes() -> None:
     """`torch.quantile` ends at 2²⁴ numbers: 6000 rows have more distances."""
     x = torch.randn(6000, 1)
     assert dk.get("mmd").solve(dk.Measure(x), dk.Measure(x + 1)).state["bandwidth"] == pytest.approx(1.0, rel=0.2)
 
 
-@pytest.mark.filterwarnings("ignore::divkit.ConvergenceWarning", "ignore::divkit.SaturatedBound")
-@pytest.mark.parametrize("name", [*EXACT, "kl"])
-def test_row_48_repeatable(name: str) -> None:
-    divergence = made(name) if name != "kl" else dk.get("kl", folds=2, steps=25)
-    first, again = divergence.estimate(X, Y), divergence.estimate(X, Y)
-    assert (first.value, first.stderr) == (again.value, again.stderr)
-    with block_size(11):
-        assert divergence.estimate(X, Y).value == pytest.approx(first.value, rel=1e-8)
-
-
-def test_row_48_threads() -> None:
+def test_the_number_of_threads_changes_rounding_only() -> None:
     before = torch.get_num_threads()
     found = []
     try:
@@ -553,23 +461,6 @@ def test_row_48_threads() -> None:
     assert found[0] == pytest.approx(found[1], rel=1e-10)
 
 
-@pytest.mark.filterwarnings("ignore::divkit.ConvergenceWarning", "ignore::divkit.SaturatedBound")
-@pytest.mark.parametrize("name", [*EXACT, "kl"])
-def test_rows_49_50_nothing_else_changes(name: str) -> None:
-    divergence = made(name) if name != "kl" else dk.get("kl", folds=2, steps=25)
-    x, y = X.numpy().copy(), Y.numpy().copy()
-    before = x.tobytes(), y.tobytes(), torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    divergence.estimate(x, y)
-    divergence.loss(x, y)
-    dk.Criterion(divergence)(x, y)
-    if name not in ("sinkhorn", "entropic-ot"):
-        dk.test(divergence, x[:12], y[:12], permutations=20)
-    assert (x.tobytes(), y.tobytes()) == before[:2]
-    assert torch.equal(torch.get_rng_state(), before[2])
-    assert np.array_equal(np.random.get_state()[1], before[3])  # noqa: NPY002
-    assert torch.is_grad_enabled()
-
-
 @pytest.fixture
 def restored() -> Iterator[None]:
     yield
@@ -579,7 +470,7 @@ def restored() -> Iterator[None]:
 
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("name", EXACT)
-def test_row_51_modes_of_torch(name: str) -> None:
+def test_modes_and_defaults_of_torch_change_no_number(name: str) -> None:
     divergence = made(name)
     expected, single = divergence.estimate(X, Y).value, divergence.estimate(X.float(), Y.float()).value
     descended = float(divergence.loss(X, Y))
@@ -601,7 +492,7 @@ def test_row_51_modes_of_torch(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::divkit.ConvergenceWarning", "ignore::divkit.SaturatedBound")
 @pytest.mark.parametrize("name", ["energy", "mmd", "w2", "sinkhorn", "sliced-w2", "kl-knn", "kl"])
-def test_row_63_threads_at_once(name: str) -> None:
+def test_threads_may_call_at_once(name: str) -> None:
     divergence = made(name) if name != "kl" else dk.get("kl", folds=2, steps=25)
     moved = [Y + shift % 3 for shift in range(8)]
     expected = [divergence.estimate(X, y).value for y in moved[:3]]
