@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from divkit.app.training import tiles
+from divkit.models.data import mosaic
 
 HERE = Path(__file__).resolve().parent
 SHOWN = 64
@@ -37,7 +37,7 @@ def draw(name: str) -> None:
             x = model.eval().sample(SHOWN).clamp(0, 1)
         figure = Figure(figsize=(4, 4))
         ax = figure.add_axes((0, 0, 1, 1))
-        ax.imshow(tiles(x), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        ax.imshow(mosaic(x), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         ax.set_axis_off()
         figure.savefig(HERE / "_static" / "gallery" / f"{key}.png", dpi=120, metadata={"Software": None})
 

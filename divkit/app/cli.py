@@ -196,7 +196,7 @@ def reproduce(
     broken = reproduction.every(setup, directory, force, jobs, print)
     _say(f"report written to {directory / 'index.html'}")
     if broken:
-        raise RuntimeError(f"{len(broken)} of {len(CASES)} cases broke: {'; '.join(broken)}.")
+        raise RuntimeError(f"{len(broken)} of {len(CASES)} cases broke: {'; '.join(broken).rstrip('.')}.")
 
 
 @app.command()

@@ -10,15 +10,16 @@ import time
 from collections.abc import Generator, Sequence
 from typing import IO
 
-__all__ = ["apart"]
-
-PAUSE = 0.1  # seconds between looks at who has ended
+__all__ = ["run_apart"]
 
 
-def apart(names: Sequence[str], options: Sequence[str], jobs: int, threads: int) -> Generator[tuple[str, str]]:
-    """Run ``divkit reproduce NAME OPTIONS`` for each, `jobs` at a time; each name as it ends, and what went wrong or nothing.
+def run_apart(
+    names: Sequence[str], options: Sequence[str], jobs: int, threads: int, pause: float = 0.1
+) -> Generator[tuple[str, str]]:
+    """Run ``divkit reproduce NAME OPTIONS`` for each name, `jobs` at a time; yield each as it ends, and what went wrong.
 
-    Notes go to stderr when a case ends. Those that still run are ended with the iteration, whatever ends it.
+    Notes go to stderr when a case ends. Cases that still run are ended with the iteration, whatever ends it. Every `pause`
+    seconds it is seen which have ended.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, threads // jobs))}
     waiting = list(names)
@@ -27,26 +28,26 @@ def apart(names: Sequence[str], options: Sequence[str], jobs: int, threads: int)
         while waiting or running:
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
-                said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
+                notes: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
                 command = [sys.executable, "-m", "divkit", "reproduce", name, *options]
-                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)  # noqa: S603
-                running[name] = process, said
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=notes, env=environment)  # noqa: S603
+                running[name] = process, notes
             for name in [name for name, (process, _) in running.items() if process.poll() is not None]:
-                process, said = running.pop(name)
-                yield name, _ended(process.returncode, said)
-            time.sleep(PAUSE)
+                process, notes = running.pop(name)
+                yield name, _error(process.returncode, notes)
+            time.sleep(pause)
     finally:
-        for process, said in running.values():
+        for process, notes in running.values():
             process.terminate()
             process.wait()
-            said.close()
+            notes.close()
 
 
-def _ended(code: int, said: IO[bytes]) -> str:
-    """The error of a process that has ended, after its notes are passed on."""
-    with said:
-        said.seek(0)
-        lines = said.read().decode(errors="replace").splitlines()
+def _error(code: int, notes: IO[bytes]) -> str:
+    """Return the error of a process that has ended, empty for none, after its notes are passed on."""
+    with notes:
+        notes.seek(0)
+        lines = notes.read().decode(errors="replace").splitlines()
     for line in lines:
         if line.startswith("note: "):
             print(line, file=sys.stderr)

@@ -17,8 +17,8 @@ import pytest
 
 from divkit import reproduce
 from divkit.app import cli
-from divkit.app.reproduction import find, line, render
-from divkit.app.workers import apart
+from divkit.app.reproduction import Cells, find, render
+from divkit.app.workers import run_apart
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, load, near, perform
 from divkit.reproduce.drawing import panels
 
@@ -157,9 +157,9 @@ def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_digits_and_marks() -> None:
-    shown = line(toy(Setup()).rows[0])
+    shown = Cells.of(toy(Setup()).rows[0])
     assert (shown.paper, shown.exact, shown.ours, shown.verdict) == ("1.200°", "1.000", "1.010", "holds")
-    other = line(Row("d", 2.0, paper=3.0, paper_source=f"Else (2018); {OTHER_DATA}"))
+    other = Cells.of(Row("d", 2.0, paper=3.0, paper_source=f"Else (2018); {OTHER_DATA}"))
     assert (other.paper, other.exact, other.difference, other.verdict) == ("3.000†", "—", "−1", "—")
 
 
@@ -270,7 +270,7 @@ def test_what_runs_is_ended_with_the_command(tmp_path: Path, monkeypatch: pytest
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", start)
-    ended = apart(["linear-vae", "fgan-gauss", "saturation"], [f"--out={tmp_path}"], 2, 1)
+    ended = run_apart(["linear-vae", "fgan-gauss", "saturation"], [f"--out={tmp_path}"], 2, 1)
     assert next(ended)[0] == "linear-vae"  # seconds, where fgan-gauss takes minutes
     ended.close()
     assert [process.returncode for process in started] == [0, -signal.SIGTERM]
@@ -281,7 +281,7 @@ def test_a_process_that_was_killed_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(sys, "executable", str(tmp_path / "kill"))
     (tmp_path / "kill").write_text("#!/bin/sh\necho note: something >&2\nkill -9 $$\n")
     (tmp_path / "kill").chmod(0o755)
-    assert list(apart(["toy"], [], 2, 2)) == [("toy", "ended by signal 9")]
+    assert list(run_apart(["toy"], [], 2, 2)) == [("toy", "ended by signal 9")]
 
 
 @pytest.mark.parametrize(
