@@ -1,4 +1,4 @@
-"""What papers say, beside what is true and what comes out here: one file per case, `CASES` by name.
+"""Cases: what papers say, beside what is true and what comes out here; one file each, `CASES` by name.
 
 >>> from divkit.reproduce import CASES
 >>> CASES["saturation"].title
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from divkit.reproduce.bernoulli_bias import BERNOULLI_BIAS
-from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Row, Setup, at_least, at_most, near
+from divkit.reproduce.case import OTHER_DATA, UNCONFIRMED, Case, Outcome, Quantity, Row, Setup, at_least, at_most, near
 from divkit.reproduce.categorical_bias import CATEGORICAL_BIAS
 from divkit.reproduce.critic_surface import CRITIC_SURFACE
 from divkit.reproduce.eight_schools import EIGHT_SCHOOLS
@@ -36,6 +36,7 @@ __all__ = [
     "UNCONFIRMED",
     "Case",
     "Outcome",
+    "Quantity",
     "Result",
     "Row",
     "Setup",

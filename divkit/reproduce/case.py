@@ -1,4 +1,4 @@
-"""What a case is: a protocol, a budget, and a function that makes rows — paper, exact, ours — and a figure."""
+"""Cases: a protocol, a budget, and a function that makes rows — paper, exact, ours — and a figure."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from matplotlib.figure import Figure
 
 from divkit.support.progress import Progress, silent
 
-__all__ = ["OTHER_DATA", "UNCONFIRMED", "Case", "Keep", "Outcome", "Row", "Setup", "at_least", "at_most", "near"]
+__all__ = ["OTHER_DATA", "UNCONFIRMED", "Case", "Keep", "Outcome", "Quantity", "Row", "Setup", "at_least", "at_most", "near"]
 
 UNCONFIRMED = "unconfirmed"  # ends the source of a number that was recalled and not read again
 OTHER_DATA = "other data"  # ends the source of a number that was measured on data which are not ours
 
 
 @dataclass(frozen=True)
-class Row:
-    """One quantity: what the paper says, what is true, what comes out here.
+class Quantity:
+    """One row of a case: what the paper says of a quantity, what is true, what comes out here.
 
     Parameters
     ----------
     quantity : str
-        With its unit and setting: the name by which the row is found again.
+        The name by which the row is found again, with unit and setting.
     ours : float or None
+        The value that comes out here.
     exact : float or None
         Closed form, quadrature or enumeration; None where there is no such thing, as for a picture's quality.
     paper : float or None
+        The value that the paper prints.
     paper_source : str or None
         Authors, year and table; ends in ``"; unconfirmed"``, ``"; other data"`` or both where it is (see `UNCONFIRMED`).
     stderr : float or None
-        Of `ours`; its spread over seeds for learned cases.
+        Standard error of `ours`; its spread over seeds for learned cases.
     tolerance : float or None
         What |ours − exact| was allowed, or the bound that `ours` had to keep: the note says which.
     passed : bool or None
@@ -57,42 +59,46 @@ class Row:
 
     @property
     def difference(self) -> float | None:
-        """Ours minus exact, or minus the paper's where nothing exact is known; None where one is missing or infinite."""
+        """The difference of ours from exact, else from the paper's; None where one is missing or infinite."""
         reference = self.paper if self.exact is None else self.exact
         if self.ours is None or reference is None or not (math.isfinite(self.ours) and math.isfinite(reference)):
             return None
         return self.ours - reference
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: numbers that are not finite become None, and ``reasons`` says what they were."""
-        found = asdict(self)
-        reasons = {key: repr(value) for key, value in found.items() if isinstance(value, float) and not math.isfinite(value)}
-        return {key: None if key in reasons else value for key, value in found.items()} | {"reasons": reasons}
+        """Return the row for JSON: numbers that are not finite become None, and ``reasons`` says what they were."""
+        fields = asdict(self)
+        reasons = {key: repr(value) for key, value in fields.items() if isinstance(value, float) and not math.isfinite(value)}
+        return {key: None if key in reasons else value for key, value in fields.items()} | {"reasons": reasons}
 
     @classmethod
-    def of(cls, found: dict[str, Any]) -> Row:
-        """Read what `to_dict` made."""
-        fields = {key: found[key] for key in cls.__dataclass_fields__}
-        return cls(**fields | {key: float(text) for key, text in found["reasons"].items()})
+    def of(cls, fields: dict[str, Any]) -> Quantity:
+        """Return the row that `to_dict` wrote."""
+        values = {key: fields[key] for key in cls.__dataclass_fields__}
+        return cls(**values | {key: float(text) for key, text in fields["reasons"].items()})
 
 
-def near(quantity: str, ours: float, exact: float, tolerance: float, **rest: Any) -> Row:
-    """A row that passes where |ours − exact| ≤ tolerance; infinite values must be equal.
+Row = Quantity
+"""The former name of `Quantity`."""
+
+
+def near(quantity: str, ours: float, exact: float, tolerance: float, **rest: Any) -> Quantity:
+    """Return a row that passes where |ours − exact| ≤ tolerance; infinite values must be equal.
 
     >>> near("KL", 0.51, exact=0.5, tolerance=0.02).passed, near("KL", 9.0, exact=math.inf, tolerance=0.02).passed
     (True, False)
     """
     passed = ours == exact or abs(ours - exact) <= tolerance
-    return Row(quantity, ours, exact, tolerance=tolerance, passed=passed, **rest)
+    return Quantity(quantity, ours, exact, tolerance=tolerance, passed=passed, **rest)
 
 
-def at_least(quantity: str, ours: float, bound: float, **rest: Any) -> Row:
-    """A row that passes where ours ≥ bound."""
+def at_least(quantity: str, ours: float, bound: float, **rest: Any) -> Quantity:
+    """Return a row that passes where ours ≥ bound."""
     return _bounded(quantity, ours, bound, ours >= bound, f"wanted at least {bound:.6g}", **rest)
 
 
-def at_most(quantity: str, ours: float, bound: float, **rest: Any) -> Row:
-    """A row that passes where ours ≤ bound.
+def at_most(quantity: str, ours: float, bound: float, **rest: Any) -> Quantity:
+    """Return a row that passes where ours ≤ bound.
 
     >>> at_most("C2ST accuracy of the code", 0.56, 0.6).note
     'wanted at most 0.6'
@@ -100,14 +106,15 @@ def at_most(quantity: str, ours: float, bound: float, **rest: Any) -> Row:
     return _bounded(quantity, ours, bound, ours <= bound, f"wanted at most {bound:.6g}", **rest)
 
 
-def _bounded(quantity: str, ours: float, bound: float, passed: bool, wanted: str, note: str = "", **rest: Any) -> Row:
-    return Row(quantity, ours, tolerance=bound, passed=passed, note="; ".join(filter(None, (note, wanted))), **rest)
+def _bounded(quantity: str, ours: float, bound: float, passed: bool, rule: str, note: str = "", **rest: Any) -> Quantity:
+    """Return a row that is judged by a bound, the rule at the end of its note."""
+    return Quantity(quantity, ours, tolerance=bound, passed=passed, note="; ".join(filter(None, (note, rule))), **rest)
 
 
 Keep: TypeAlias = Callable[[str, Callable[[], Any]], Any]
-"""``keep(key, make)`` is ``make()``, a JSON value, or what an interrupted run of the same protocol already made of it.
+"""``keep(key, make)`` returns ``make()``, a JSON value, or what an interrupted run of the same protocol stored for it.
 
-Where `make` is a `functools.partial`, a part made with other arguments is another one: settings are given that way.
+Where `make` is a `functools.partial`, its arguments count: the same key with other arguments is another part.
 """
 
 
@@ -117,7 +124,7 @@ def _always(key: str, make: Callable[[], Any]) -> Any:
 
 @dataclass(frozen=True)
 class Setup:
-    """How a case is run: its seed, its form, where progress is shown and where finished parts are kept."""
+    """How a case is run: its seed, its form, where progress is shown and where finished parts are stored."""
 
     seed: int = 0
     full: bool = False
@@ -127,9 +134,9 @@ class Setup:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a case found."""
+    """The rows and the figure that a case ends with."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Quantity]
     figure: Figure
 
 
@@ -140,19 +147,19 @@ class Case:
     Parameters
     ----------
     name : str
-        As on the command line.
+        The name on the command line.
     title : str
         What it shows, in one line.
     protocol : str
         What is done, in sentences precise enough to do it again.
     run : callable
-        From a `Setup` to an `Outcome`; it draws with `divkit.reproduce.drawing`.
+        Function from a `Setup` to an `Outcome`; it draws with `divkit.reproduce.drawing`.
     minutes : float
-        What the short form takes of one core.
+        Minutes of one core that the short form takes.
     short, full : str
         What the two forms differ in, in a sentence each; both empty where there is one form.
     full_minutes : float or None
-        What the full form takes; None where there is one form.
+        Minutes that the full form takes; None where there is one form.
     """
 
     name: str
@@ -165,5 +172,5 @@ class Case:
     full_minutes: float | None = None
 
     def stated(self, full: bool) -> str:
-        """The protocol of a form."""
+        """Return the protocol of the short or the full form."""
         return " ".join(filter(None, (self.protocol, self.full if full else self.short)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +18,12 @@ from divkit.core.criterion import Criterion
 from divkit.core.registry import get
 from divkit.critic import Ascent, Clip, GradientPenalty, Kantorovich, RMSProp, Variational, groupsort, perceptron, spectral
 from divkit.data.measure import pair
-from divkit.reproduce.case import Case, Outcome, Row, Setup, at_least, at_most
+from divkit.reproduce.case import Case, Outcome, Quantity, Setup, at_least, at_most
 from divkit.reproduce.drawing import calm, panels
+from divkit.reproduce.kit import circle
 
-__all__ = ["CRITIC_SURFACE"]
+__all__ = ["CRITIC_SURFACE", "CriticSurface"]
 
-STEPS, BATCH, FRESH, GRID = 500, 256, 1000, 90
 HOW = Ascent(rate=1e-2)
 CRITICS = {
     "weights clipped": Variational(Kantorovich(), perceptron(64, 3), Ascent(rate=5e-3, optimiser=RMSProp()), Clip(0.1)),
@@ -31,19 +33,29 @@ CRITICS = {
 }
 
 
+@dataclass(frozen=True)
+class CriticSurface:
+    """The protocol of `critic-surface`."""
+
+    steps: int = 500  # of a critic
+    batch: int = 256  # fresh points of each side in a step
+    fresh: int = 1000  # points of each side on which a critic is judged
+    nodes: int = 90  # along an axis of the picture
+
+
 def ring(count: int, generator: torch.Generator) -> Tensor:
-    """Eight narrow normal laws on a circle."""
-    angle = torch.randint(8, (count,), generator=generator) * (math.pi / 4)
-    return 2 * torch.stack([angle.cos(), angle.sin()], 1) + 0.02 * torch.randn(count, 2, generator=generator)
+    """Draw from eight narrow normal laws on a circle."""
+    place = torch.randint(8, (count,), generator=generator)
+    return circle(place) + 0.02 * torch.randn(count, 2, generator=generator)
 
 
 def grid(count: int, generator: torch.Generator) -> Tensor:
-    """Twenty-five narrow normal laws on a square grid."""
+    """Draw from twenty-five narrow normal laws on a square grid."""
     return 2.0 * torch.randint(-2, 3, (count, 2), generator=generator) + 0.05 * torch.randn(count, 2, generator=generator)
 
 
 def roll(count: int, generator: torch.Generator) -> Tensor:
-    """A spiral."""
+    """Draw from a spiral."""
     t = 1.5 * math.pi * (1 + 2 * torch.rand(count, generator=generator))
     return torch.stack([t * t.cos(), t * t.sin()], 1) / 4 + 0.05 * torch.randn(count, 2, generator=generator)
 
@@ -52,7 +64,7 @@ DATA: dict[str, Callable[[int, torch.Generator], Tensor]] = {"8 Gaussians": ring
 
 
 def sides(name: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Data, and other data with noise of unit variance."""
+    """Draw a set, and as many other points of it with noise of unit variance."""
     return DATA[name](count, generator), DATA[name](count, generator) + torch.randn(count, 2, generator=generator)
 
 
@@ -61,81 +73,84 @@ class Trained(NamedTuple):
 
     value: float
     stderr: float
-    slope: float  # the largest found
+    slope: float  # the largest that was measured
     certified: float
-    heights: NDArray[Any]  # on the grid
+    heights: NDArray[Any]  # the critic on the nodes of the picture
 
 
-def trained(critic: Variational, name: str, seed: int, x: Tensor, y: Tensor, square: Tensor) -> Trained:
-    """A critic after `STEPS` fresh batches."""
+def trained(
+    protocol: CriticSurface, critic: Variational, name: str, seed: int, data: tuple[Tensor, Tensor], square: Tensor
+) -> Trained:
+    """Train a critic on fresh batches; judge it on `data`, and evaluate it on the nodes of a square."""
     criterion, generator = Criterion(critic), torch.Generator().manual_seed(seed)
     with criterion.ascending():
-        for _ in range(STEPS):
-            criterion(*sides(name, BATCH, generator))
+        for _ in range(protocol.steps):
+            criterion(*sides(name, protocol.batch, generator))
     solution = criterion.solution
     assert solution is not None
-    e = critic.estimate(x, y, solution=solution)
-    at, _ = pair(square, square)
-    p, q = pair(x, y)
-    certified, measured = critic.dual.measure([lambda m: critic.scores(m, solution, "x")], p, q)
+    e = critic.estimate(*data, solution=solution)
+    nodes, _ = pair(square, square)
+    certified, measured = critic.dual.measure([lambda m: critic.scores(m, solution, "x")], *pair(*data))
     with torch.no_grad():
-        heights = critic.scores(at, solution, "x").reshape(GRID, GRID).T.numpy()
+        heights = critic.scores(nodes, solution, "x").reshape(protocol.nodes, protocol.nodes).T.numpy()
     return Trained(e.value, e.stderr, measured["lipschitz"], certified or 0.0, heights)
 
 
-def _rows(name: str, kind: str, found: Trained, exact: float) -> list[Row]:
-    note = f"largest slope {found.slope:.3g}; exact W₁ of the samples {exact:.3g}, above that of the laws"
-    rows = [Row(f"value on fresh data: {name}, {kind}", found.value, stderr=found.stderr, note=note)]
-    rows.append(at_most(f"certified bound over exact W₁: {name}, {kind}", found.certified / exact, 1 + 1e-6))
+def _rows(name: str, kind: str, critic: Trained, exact: float) -> list[Quantity]:
+    note = f"largest slope {critic.slope:.3g}; exact W₁ of the samples {exact:.3g}, above that of the laws"
+    rows = [Quantity(f"value on fresh data: {name}, {kind}", critic.value, stderr=critic.stderr, note=note)]
+    rows.append(at_most(f"certified bound over exact W₁: {name}, {kind}", critic.certified / exact, 1 + 1e-6))
     if CRITICS[kind].dual.honesty(CRITICS[kind].critic) is CRITICS["GroupSort"].bias:
-        rows.append(at_most(f"largest slope: {name}, {kind}", found.slope, 1 + 1e-5))
+        rows.append(at_most(f"largest slope: {name}, {kind}", critic.slope, 1 + 1e-5))
     return rows
 
 
-def _run(setup: Setup) -> Outcome:
-    rows: list[Row] = []
-    ticks = torch.linspace(-1, 1, GRID)
+def _run(protocol: CriticSurface, setup: Setup) -> Outcome:
+    rows: list[Quantity] = []
+    ticks = torch.linspace(-1, 1, protocol.nodes)
     figure, axes = panels(len(DATA), len(CRITICS), width=2.1, height=2.1)
     with setup.progress("critic-surface", len(DATA) * len(CRITICS)) as done:
         for line, name in zip(axes, DATA):
-            x, y = sides(name, FRESH, torch.Generator().manual_seed(1000 + setup.seed))
+            x, y = sides(name, protocol.fresh, torch.Generator().manual_seed(1000 + setup.seed))
             exact = get("w1").estimate(x, y).value
-            reach = 1.1 * float(x.abs().max())
-            square = reach * torch.cartesian_prod(ticks, ticks)
-            found = {kind: trained(critic, name, setup.seed, x, y, square) for kind, critic in CRITICS.items()}
-            for place, (ax, (kind, made)) in enumerate(zip(line, found.items())):
-                rows += _rows(name, kind, made, exact)
-                _draw(ax, made.heights, x, reach)
+            end = 1.1 * float(x.abs().max())
+            square = end * torch.cartesian_prod(ticks, ticks)
+            gains = {}
+            for place, (ax, (kind, critic)) in enumerate(zip(line, CRITICS.items())):
+                result = trained(protocol, critic, name, setup.seed, (x, y), square)
+                gains[kind] = result.value / result.slope
+                rows += _rows(name, kind, result, exact)
+                _draw(ax, result.heights, x, end)
                 ax.set_title(kind if ax is axes[0, place] else "")
                 done(1)
             line[0].set_ylabel(name)
-            clipped = found["weights clipped"]
-            penalised = found["gradient penalty"]
-            gain = penalised.value / penalised.slope / (clipped.value / clipped.slope)
+            gain = gains["gradient penalty"] / gains["weights clipped"]
             rows.append(at_least(f"value per slope, penalty over clipping: {name}", gain, 1.0))
     return Outcome(rows, figure)
 
 
-def _draw(ax: Axes, heights: NDArray[Any], x: Tensor, reach: float) -> None:
-    place = np.linspace(-reach, reach, GRID)
+def _draw(ax: Axes, heights: NDArray[Any], x: Tensor, end: float) -> None:
+    """Draw a critic's level lines on the square [−end, end]², and some of the data."""
+    place = np.linspace(-end, end, len(heights))
     ax.contour(place, place, heights, levels=14, linewidths=0.8, cmap="viridis")
     ax.plot(*x[:400].T.numpy(), ".", color="C1", markersize=1.5)
     calm(ax).set_aspect("equal")
 
 
+PROTOCOL = CriticSurface()
 CRITIC_SURFACE = Case(
     name="critic-surface",
     title="A penalised critic finds more for its slope than a clipped one",
     protocol=(
         f"8 Gaussians (radius 2, sd .02), 25 Gaussians (spacing 2, sd .05) and a spiral, against as many other such points "
-        f"with noise N(0, I) added; critics of three hidden layers of 64, {STEPS:,} steps on fresh batches of {BATCH} a side, "
-        f"rate .01 (.005 where clipped); judged on {FRESH:,} fresh points a side, whose exact W₁ is by linear programming. "
-        f"Level lines of the critic, and 400 of the data. No certified bound (the critic's c-transform) may pass exact W₁; "
-        f"with a penalty a critic finds more for its largest slope than a clipped one. So few steps draw a sketch. "
-        f"Spectral norms leave a slope near .6: every kink of a leaky ReLU takes some of the gradient's norm, "
-        f"which layers of norm one cannot give back; "
-        f"between two points, where no kink is needed, the same critic reaches 1."
+        f"with noise N(0, I) added; critics of three hidden layers of 64, {PROTOCOL.steps:,} steps on fresh batches of "
+        f"{PROTOCOL.batch} a side, rate .01 (.005 where clipped); judged on {PROTOCOL.fresh:,} fresh points a side, whose "
+        f"exact W₁ is by linear programming. Level lines of the critic, and 400 of the data. No certified bound (the critic's "
+        f"c-transform) may pass exact W₁; with a penalty a critic finds more for its largest slope than a clipped one. So few "
+        f"steps draw a sketch. Spectral norms leave a slope near .6: every kink of a leaky ReLU takes some of the gradient's "
+        f"norm, which layers of norm one cannot give back; between two points, where no kink is needed, the same critic "
+        f"reaches 1."
     ),
-    run=_run,
+    run=partial(_run, PROTOCOL),
     minutes=1.5,
 )

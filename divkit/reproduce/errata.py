@@ -13,7 +13,7 @@ from scipy import optimize
 from torch.distributions import Gumbel, Normal, Uniform
 
 from divkit.fdiv.table import FGAN_JS, GAN, KL, REVERSE_KL
-from divkit.reproduce.case import Row, near
+from divkit.reproduce.case import Quantity, near
 from divkit.reproduce.printed import PAIRS, conjugate, integral
 from divkit.transport import Wasserstein
 from divkit.truths import exact
@@ -28,25 +28,25 @@ DRAWS = 400_000
 ERRORS = 5.0  # standard errors allowed where draws are random
 
 
-def _maximiser(number: int, seed: int) -> list[Row]:
+def _maximiser(number: int, seed: int) -> list[Quantity]:
     u = torch.tensor(2.0, dtype=torch.float64)
     note = "f = u log u has f′(u) = 1 + log u, so T* = 1 + log(p/q); printed with q/p"
     return [_row(number, "forward KL's T* where p = 2q", 1 - LOG2, 1 + LOG2, float(KL.derivative(u)), note)]
 
 
-def _reverse(number: int, seed: int) -> list[Row]:
+def _reverse(number: int, seed: int) -> list[Quantity]:
     p, q = _normal(1.0, 1.0), _normal(0.0, 1.0)
     note = "∫ q log(p/q) is −KL(Q‖P), never positive; f = −log u gives ∫ q log(q/p)"
     return [_row(number, "reverse KL of N(1, 1) and N(0, 1)", -0.5, 0.5, exact("reverse-kl", p, q), note)]
 
 
-def _half(number: int, seed: int) -> list[Row]:
+def _half(number: int, seed: int) -> list[Quantity]:
     p, q = Uniform(_number(0.0), _number(1.0)), Uniform(_number(2.0), _number(3.0))
     note = "the integral printed has ½, its generator, T*, f^c and g_f belong to twice that; f(0) + f′(∞) = 2 log 2"
     return [_row(number, "the Jensen–Shannon row for disjoint laws", LOG2, 2 * LOG2, exact("fgan-js", p, q), note)]
 
 
-def _not_zero(number: int, seed: int) -> list[Row]:
+def _not_zero(number: int, seed: int) -> list[Quantity]:
     same = _normal(0.0, 1.0)
     note = "the survey asks f(1) = 0 of every generator, and prints one with f(1) = −log 4: the value at P = Q, its minimum"
     f1 = float(GAN.f(_number(1.0)))
@@ -56,7 +56,7 @@ def _not_zero(number: int, seed: int) -> list[Row]:
     ]
 
 
-def _biconjugate(number: int, seed: int) -> list[Row]:
+def _biconjugate(number: int, seed: int) -> list[Quantity]:
     def f(u: float) -> float:
         return u * math.log(u)
 
@@ -66,14 +66,14 @@ def _biconjugate(number: int, seed: int) -> list[Row]:
     return [_row(number, "sup over t of 2t − f^c(t), f = u log u", f(best), f(u), -float(found.fun), note)]
 
 
-def _domain(number: int, seed: int) -> list[Row]:
+def _domain(number: int, seed: int) -> list[Quantity]:
     found = float(REVERSE_KL.conjugate(_number(0.5)))
     right = conjugate(lambda u: -np.log(u), 0.5)
     note = "T cannot be arbitrary: outside the domain f^c is infinite, and E_P T − E_Q f^c(T) no bound; and Jessen is Jensen"
     return [near(_title(number, "reverse KL's f^c at T = ½, outside its domain"), found, right, 0.0, note=note)]
 
 
-def _density(number: int, seed: int) -> list[Row]:
+def _density(number: int, seed: int) -> list[Quantity]:
     """A segment has mass ~ r in a ball of area ~ r²: a density would make the ratio level off."""
     radii = np.array([0.1, 0.01])
     z = np.random.default_rng(seed).uniform(size=DRAWS)
@@ -87,20 +87,20 @@ def _density(number: int, seed: int) -> list[Row]:
     return [_row(number, what, 0.0, -1.0, slope, note, tolerance=ERRORS * error, stderr=error)]
 
 
-def _orientation(number: int, seed: int) -> list[Row]:
+def _orientation(number: int, seed: int) -> list[Quantity]:
     t = REVERSE_KL.derivative(_number(2.0))  # T* where p = 2q
     ours = optimize.brentq(lambda v: float(REVERSE_KL.activation(_number(v)) - t), -5, 5)
     note = "−exp ν decreases: its ν* is log(q/p), while the JS and GAN rows have log(p/q); −exp(−ν) agrees with them"
     return [_row(number, "reverse KL's ν* where p = 2q", -LOG2, LOG2, ours, note)]
 
 
-def _root(number: int, seed: int) -> list[Row]:
+def _root(number: int, seed: int) -> list[Quantity]:
     e = Wasserstein(2.0).estimate(np.zeros((2, 1)), np.full((2, 1), 2.0))
     note = "W_p is defined as W_c^(1/p), then printed without the root"
     return [_row(number, "2-Wasserstein distance of point masses at 0 and 2", 4.0, 2.0, e.root(2).value, note)]
 
 
-def _duality(number: int, seed: int) -> list[Row]:
+def _duality(number: int, seed: int) -> list[Quantity]:
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(6, 2)), rng.normal(1.0, 1.0, size=(6, 2))
     distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
@@ -113,7 +113,7 @@ def _duality(number: int, seed: int) -> list[Row]:
     ]
 
 
-def _inside(number: int, seed: int) -> list[Row]:
+def _inside(number: int, seed: int) -> list[Quantity]:
     """p(z) = N(0, 1), p(x|z) = N(z, 1), q(z|x) = N(μ, s²), x = 1: every expectation by Gauss–Hermite quadrature."""
     x, mu, s = 1.0, 0.3, 0.8
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
@@ -135,7 +135,7 @@ def _inside(number: int, seed: int) -> list[Row]:
     return [_row(number, "E of the VAE's Monte-Carlo formula, KL read at a sample", printed, bound, ours, note)]
 
 
-def _clipping(number: int, seed: int) -> list[Row]:
+def _clipping(number: int, seed: int) -> list[Quantity]:
     """T(x) = wx between point masses at 0 and 1: after a thousand steps of ascent with rate 1, by both clippings."""
     c, slopes = 0.01, {"gradient": 0.0, "weight": 0.0}
     for _ in range(1000):
@@ -145,7 +145,7 @@ def _clipping(number: int, seed: int) -> list[Row]:
     return [_row(number, "slope of a critic after 1 000 clipped steps, c = .01", slopes["gradient"], c, slopes["weight"], note)]
 
 
-def _lost(number: int, seed: int) -> list[Row]:
+def _lost(number: int, seed: int) -> list[Quantity]:
     p, q = _normal(1.0, 1.0), _normal(0.0, 1.5)
     value = integral(PAIRS[0], lambda a, b: a * np.log(a / (a + b)) + b * np.log(b / (a + b)))
     rows = [
@@ -166,7 +166,7 @@ def _lost(number: int, seed: int) -> list[Row]:
     return [*rows, *_wae(number, seed), *_gumbel(number, seed)]
 
 
-def _wae(number: int, seed: int) -> list[Row]:
+def _wae(number: int, seed: int) -> list[Quantity]:
     """Five points x, four codes z of which two decode to the same point: all three problems as linear programs."""
     rng = np.random.default_rng(seed)
     x, decoded = rng.normal(size=5), rng.normal(size=4)
@@ -192,7 +192,7 @@ def _wae(number: int, seed: int) -> list[Row]:
             1e-8,
             note="the penalty is exact once λ exceeds the largest cost",
         ),
-        Row(
+        Quantity(
             _title(number, "the same at λ a tenth of that"),
             ours=_penalised(cost, px, pz, strong / 10),
             exact=encoder,
@@ -203,7 +203,7 @@ def _wae(number: int, seed: int) -> list[Row]:
     ]
 
 
-def _gumbel(number: int, seed: int) -> list[Row]:
+def _gumbel(number: int, seed: int) -> list[Quantity]:
     alpha = np.array([0.5, 1.0, 2.5])
     g = np.random.default_rng(seed).gumbel(size=(DRAWS, 3)) + np.log(alpha)
     shares = np.bincount(g.argmax(1), minlength=3) / DRAWS
@@ -229,10 +229,10 @@ def _gumbel(number: int, seed: int) -> list[Row]:
 
 def _row(
     number: int, what: str, printed: float, right: float, ours: float, note: str, *, tolerance: float = 1e-6, **rest: Any
-) -> Row:
+) -> Quantity:
     """It holds where ours is right and what is printed is not."""
     passed = abs(ours - right) <= tolerance < abs(printed - right)
-    return Row(_title(number, what), ours, right, printed, SOURCE, tolerance=tolerance, passed=passed, note=note, **rest)
+    return Quantity(_title(number, what), ours, right, printed, SOURCE, tolerance=tolerance, passed=passed, note=note, **rest)
 
 
 def _title(number: int, what: str) -> str:
@@ -287,7 +287,7 @@ def _number(value: float) -> torch.Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
-ERRATA: Sequence[Callable[[int, int], list[Row]]] = (
+ERRATA: Sequence[Callable[[int, int], list[Quantity]]] = (
     _maximiser,
     _reverse,
     _half,

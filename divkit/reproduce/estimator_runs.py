@@ -1,4 +1,4 @@
-"""Estimates beside the truth, many times over: what the case `estimators` counts."""
+"""Estimates beside the truth, many times over: the case `estimators` and the calibration benchmark count with them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from divkit.truths import exact
 
 __all__ = ["Setting", "Told", "known", "measure", "summary", "truth"]
 
-WEIGHTS = {"order": 0.5, "weight": 0.3, "epsilon": 1.0}  # fields without which a name has no value, or no exact one
-FIELDS = {
+FIELDS = {  # name -> the fields without which it has no value, or no exact one
     "alpha": ("order",),
     "weighted-js": ("weight",),
     "skew-kl": ("weight",),
@@ -34,8 +33,6 @@ FIELDS = {
     "mmd": ("bandwidth",),
     "mmd-laplace": ("bandwidth",),
 }
-
-APART = 1_000_000  # between seeds of samples and of what estimators draw: equal ones would give equal normal deviates
 
 
 @dataclass(frozen=True)
@@ -55,24 +52,23 @@ class Setting:
         return MultivariateNormal(moved, unit), MultivariateNormal(mean, unit)
 
     def samples(self, seed: int) -> tuple[Measure, Measure]:
-        """n points of each."""
+        """Draw n points of each law."""
         generator = torch.Generator().manual_seed(seed)
         x, y = torch.randn(2, self.n, self.d, generator=generator, dtype=torch.float64)
         x[:, 0] += self.shift
         return Measure(x), Measure(y)
 
     def fields(self, name: str) -> dict[str, float]:
-        """What a name is asked with."""
-        base = name.removesuffix("-classifier")
-        given = {**WEIGHTS, "bandwidth": math.sqrt(2 * self.d)}
-        return {key: given[key] for key in FIELDS.get(base, ())}
+        """Return the fields that a name is estimated with."""
+        values = {"order": 0.5, "weight": 0.3, "epsilon": 1.0, "bandwidth": math.sqrt(2 * self.d)}
+        return {key: values[key] for key in FIELDS.get(name.removesuffix("-classifier"), ())}
 
     def __str__(self) -> str:
         return f"n = {self.n:,}, d = {self.d}, δ = {self.shift:g}"
 
 
 class Told(NamedTuple):
-    """One estimate."""
+    """One estimate as it is stored."""
 
     value: float
     stderr: float
@@ -83,52 +79,54 @@ class Told(NamedTuple):
 
 
 def known(setting: Setting) -> list[str]:
-    """The registered names whose exact value is known in a setting."""
-    found = []
+    """Return the registered names whose exact value is known in a setting."""
+    names = []
     for name in registry.names():
         try:
             truth(name, setting)
         except ValueError:
             continue
-        found.append(name)
-    return found
+        names.append(name)
+    return names
 
 
 def truth(name: str, setting: Setting) -> float:
-    """The exact value."""
+    """Return the exact value of a named divergence in a setting."""
     p, q = setting.laws()
     return exact(name, p, q, **setting.fields(name))
 
 
 def measure(setting: Setting, names: Sequence[str], seed: int) -> dict[str, list[float]]:
-    """All names on one pair of samples; equal inner problems are solved once, and their time counts for each.
+    """Estimate all names on one pair of samples; equal inner problems are solved once, and their time counts for each.
 
     Directions, features and folds are drawn anew with the samples: in a mean over repetitions their errors average out too.
     """
     x, y = setting.samples(seed)
-    solved: dict[Hashable, tuple[Solution, float]] = {}
-    found = {}
+    solutions: dict[Hashable, tuple[Solution, float]] = {}
+    estimates = {}
     for name in names:
-        drawn = {"seed": APART + seed} if "seed" in registry.options(name) else {}
-        divergence = registry.get(name, **setting.fields(name), **drawn)
+        # The samples are drawn from `seed`: an estimator that drew from it too would see the same normal deviates.
+        option = {"seed": 1_000_000 + seed} if "seed" in registry.options(name) else {}
+        divergence = registry.get(name, **setting.fields(name), **option)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is not solved is counted
-            found[name] = list(_one(divergence, x, y, solved))
-    return found
+            estimates[name] = list(_one(divergence, x, y, solutions))
+    return estimates
 
 
-def _one(divergence: Divergence, x: Measure, y: Measure, solved: dict[Hashable, tuple[Solution, float]]) -> Told:
+def _one(divergence: Divergence, x: Measure, y: Measure, solutions: dict[Hashable, tuple[Solution, float]]) -> Told:
+    """Estimate one divergence with the solution of an equal problem where there is one; else add its own."""
     started = time.perf_counter()
-    solution, taken = solved.get(divergence.problem, (None, 0.0))
+    solution, before = solutions.get(divergence.problem, (None, 0.0))
     e = divergence.estimate(x, y, solution=solution)
-    own = time.perf_counter() - started
+    seconds = time.perf_counter() - started
     if solution is None:
-        solved[divergence.problem] = e.solution, own
-    return Told(e.value, e.stderr, *e.ci(), taken + own, e.converged)
+        solutions[divergence.problem] = e.solution, seconds
+    return Told(e.value, e.stderr, *e.ci(), before + seconds, e.converged)
 
 
 def summary(told: Sequence[Told], true: float) -> Mapping[str, Any]:
-    """Bias, spread, coverage and time over the repetitions."""
+    """Return mean, spread, mean error, coverage and time over the repetitions."""
     values = np.array([each.value for each in told])
     errors = np.array([each.stderr for each in told])
     inside = [each.low <= true <= each.high for each in told]

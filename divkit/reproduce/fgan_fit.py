@@ -1,4 +1,4 @@
-"""A Gaussian fitted to a mixture under an f-divergence: the exact optimum, and what adversarial training finds."""
+"""f-GAN's fit of a Gaussian to a mixture: the optimum, what adversarial training reaches, its value on fresh samples."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy import optimize
-from torch import Size, Tensor, nn
-from torch.distributions import Categorical, MixtureSameFamily, Normal
+from torch import Tensor
+from torch.distributions import Normal
 
 from divkit.core.criterion import Criterion
 from divkit.core.estimate import Solution
@@ -19,21 +19,14 @@ from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN, JEFFREYS, TABLE
+from divkit.reproduce.gaussian_fit import Game, Mixture, bound_of, tanh_critic
+from divkit.reproduce.kit import normal
 from divkit.truths import exact
 
-__all__ = ["NAMES", "TARGET", "Budget", "Fit", "by_record", "by_truth", "divergence", "measured", "tanh_critic", "train"]
+__all__ = ["NAMES", "TARGET", "Budget", "Fit", "by_record", "by_truth", "divergence", "draw", "measured", "train"]
 
 NAMES = ("kl", "reverse-kl", "fgan-js", "jeffreys", "pearson")
-WEIGHT, MEANS, VARIANCES = 0.33, (-1.0, 2.0), (0.065, 2.0)
-TARGET = MixtureSameFamily(
-    Categorical(torch.tensor([WEIGHT, 1 - WEIGHT], dtype=torch.float64)),
-    Normal(torch.tensor(MEANS, dtype=torch.float64), torch.tensor(VARIANCES, dtype=torch.float64).sqrt()),
-)
-START = (0.0, 1.0)  # μ and σ before training
-BATCH, HELD_OUT = 1024, 1_000_000
-RATES = (5e-3, 1e-3, 2e-4)  # of the critic at the end of training, one after the other
-# a judge of all records: the logistic loss is blind where p/q is far from one, Jeffreys' bound listens to both tails
-JUDGING = ((GAN, 5e-3), (JEFFREYS, 2e-3), (JEFFREYS, 5e-4), (JEFFREYS, 1e-4))
+TARGET = Mixture((0.33, 0.67), (-1.0, 2.0), (0.065**0.5, 2.0**0.5))
 
 
 @dataclass(frozen=True)
@@ -47,108 +40,86 @@ class Fit:
 
 @dataclass(frozen=True)
 class Budget:
-    """Steps of the generator, and of a critic at each of its last rates."""
+    """How long the fit and its critics are trained, and on how much they are measured."""
 
-    steps: int
-    judging: int
+    steps: int  # of the generator
+    judging: int  # steps of a critic at each of its last rates
+    batch: int = 1024  # samples of each side in a step of the generator; the last critics see four times as many
+    held_out: int = 1_000_000  # new samples of each side on which a critic is measured
 
 
 def divergence(name: str, mu: float, sigma: float) -> float:
-    """D(P‖N(μ, σ²)) by quadrature; infinite where it is, or where quadrature will not vouch for it."""
-    q = Normal(torch.tensor(mu, dtype=torch.float64), torch.tensor(sigma, dtype=torch.float64))
+    """Return D(P‖N(μ, σ²)) by quadrature; infinite where it is, or where quadrature will not vouch for it."""
     try:
-        return exact(name, TARGET, q)
+        return exact(name, TARGET.law, normal(mu, sigma))
     except ValueError:  # far from the optimum only
         return math.inf
 
 
 def by_truth(name: str) -> Fit:
-    """The optimum of `divkit.exact` by the simplex search of Nelder and Mead."""
-    found = optimize.minimize(
+    """Return the optimum of `divkit.exact` by the simplex search of Nelder and Mead."""
+    best = optimize.minimize(
         lambda z: divergence(name, float(z[0]), math.exp(z[1])),
         np.array([1.0, 0.5]),
         method="Nelder-Mead",
         options={"xatol": 1e-6, "fatol": 1e-11},
     )
-    return Fit(float(found.fun), float(found.x[0]), math.exp(found.x[1]))
+    return Fit(float(best.fun), float(best.x[0]), math.exp(best.x[1]))
 
 
 def by_record(record: FDivergence) -> Fit:
-    """The optimum of the record's bound at v = log p/q, on a grid, by autograd and BFGS: nothing in common with `by_truth`."""
-    x = torch.linspace(-12.0, 16.0, 14_001, dtype=torch.float64)
-    log_p, dx = TARGET.log_prob(x), float(x[1] - x[0])  # type: ignore[no-untyped-call]
+    """Return the optimum of the record's bound on a grid, by autograd and BFGS: nothing in common with `by_truth`."""
+    bound = bound_of(record, TARGET, -12.0, 16.0, 14_001)
 
-    def bound(z: np.ndarray) -> tuple[float, np.ndarray]:
+    def value_and_slope(z: np.ndarray) -> tuple[float, np.ndarray]:
         theta = torch.tensor(z, dtype=torch.float64, requires_grad=True)
-        log_q = Normal(theta[0], theta[1].exp()).log_prob(x)  # type: ignore[no-untyped-call]
-        v = (log_p - log_q).clamp(-300.0, 300.0)
-        value = (log_p.exp() * record.a(v) - log_q.exp() * record.b(v)).sum() * dx
-        (gradient,) = torch.autograd.grad(value, theta)
-        return float(value.detach()), gradient.numpy()
+        value = bound(Normal(theta[0], theta[1].exp()))
+        (slope,) = torch.autograd.grad(value, theta)
+        return float(value.detach()), slope.numpy()
 
-    found = optimize.minimize(bound, np.array([1.0, 0.5]), jac=True, method="BFGS", options={"gtol": 1e-8})
-    return Fit(float(found.fun), float(found.x[0]), math.exp(found.x[1]))
-
-
-def tanh_critic(*shapes: Size) -> nn.Module:
-    """The paper's critic: two hidden layers of 64 with tanh."""
-    return nn.Sequential(nn.Linear(1, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
+    best = optimize.minimize(value_and_slope, np.array([1.0, 0.5]), jac=True, method="BFGS", options={"gtol": 1e-8})
+    return Fit(float(best.fun), float(best.x[0]), math.exp(best.x[1]))
 
 
 def train(name: str, budget: Budget, seed: int) -> tuple[Fit, float]:
-    """f-GAN: G(z) = μ + σz descends the bound that a critic ascends, both of the same record, in the canonical parametrisation.
-
-    Returns the generator, averaged over the second half of its steps, with the value F that its critic reaches on samples that
-    it has not seen, and F's standard error.
-    """
+    """Train f-GAN's generator; return it with the value F that its critic reaches on new samples, and F's standard error."""
     generator, record = torch.Generator().manual_seed(seed), TABLE[name]
-    how = Ascent(rate=2e-3, warm=2, seed=seed)
-    criterion = Criterion(Variational(Bound(record, train=record), tanh_critic, how))
-    mu = torch.tensor(START[0], requires_grad=True)
-    log_sigma = torch.tensor(math.log(START[1]), requires_grad=True)
-    optimiser = torch.optim.Adam([mu, log_sigma], lr=5e-3, betas=(0.5, 0.9))
-    sums, half = np.zeros(2), budget.steps // 2
-    for step in range(budget.steps):
-        if step == half:
-            optimiser.param_groups[0]["lr"] /= 5
-        optimiser.zero_grad()
-        criterion(draw(BATCH, generator), mu + log_sigma.exp() * noise(BATCH, generator)).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        if step >= half:
-            sums += [mu.item(), log_sigma.exp().item()]
-    mean, sigma = (float(total) / (budget.steps - half) for total in sums)
-    stages = tuple((record, rate) for rate in RATES)
-    solution = _improved(mean, sigma, budget, stages, generator, criterion.solution)
-    x, y = draw(HELD_OUT, generator), mean + sigma * noise(HELD_OUT, generator)
+    game = Game(start=(0.0, 1.0), rate=5e-3, steps=budget.steps, batch=budget.batch)
+    mu, sigma, criterion = game.play(record, lambda n, g: (draw(n, g), noise(n, g)), generator)
+    stages = tuple((record, rate) for rate in (5e-3, 1e-3, 2e-4))
+    solution = _improved(mu, sigma, budget, stages, generator, criterion.solution)
+    x, y = draw(budget.held_out, generator), mu + sigma * noise(budget.held_out, generator)
     e = criterion.divergence.estimate(x, y, solution=solution)
-    return Fit(e.value, mean, sigma), e.stderr
+    return Fit(e.value, mu, sigma), e.stderr
 
 
 def measured(mu: float, sigma: float, budget: Budget, seed: int) -> dict[str, tuple[float, float, float]]:
-    """Every record's value on held-out samples by one logit, its error, and the error that log p/q itself would have."""
+    """Return every record's value on new samples by one logit, its error, and the error that log p/q itself would have."""
     generator = torch.Generator().manual_seed(seed)
-    solution = _improved(mu, sigma, budget, JUDGING, generator, None)
+    # The logistic loss is blind where p/q is far from one. Jeffreys' bound listens to both tails.
+    stages = ((GAN, 5e-3), (JEFFREYS, 2e-3), (JEFFREYS, 5e-4), (JEFFREYS, 1e-4))
+    solution = _improved(mu, sigma, budget, stages, generator, None)
     judge = Variational(Bound(GAN), tanh_critic)
-    x, y = Measure(draw(HELD_OUT, generator)), Measure(mu + sigma * noise(HELD_OUT, generator))
+    x, y = Measure(draw(budget.held_out, generator)), Measure(mu + sigma * noise(budget.held_out, generator))
     with torch.no_grad():
         scores = judge.scores(x, solution, "x"), judge.scores(y, solution, "y")
-    found = {}
+    values = {}
     for name in NAMES:
         terms = Bound(TABLE[name]).terms(*scores, x, y)
         error = math.sqrt(float(terms.x.var()) / x.n + float(terms.y.var()) / y.n)
-        found[name] = float(terms.value(x, y)), error, _oracle(TABLE[name], x.flat, y.flat, mu, sigma)
-    return found
+        values[name] = float(terms.value(x, y)), error, _oracle(TABLE[name], x.flat, y.flat, mu, sigma)
+    return values
 
 
 def draw(n: int, generator: torch.Generator) -> Tensor:  # -> (n, 1)
-    """Samples of the target."""
-    first = torch.rand(n, 1, generator=generator) < WEIGHT
-    one, two = (mean + variance**0.5 * noise(n, generator) for mean, variance in zip(MEANS, VARIANCES))
+    """Draw samples of the target."""
+    first = torch.rand(n, 1, generator=generator) < TARGET.weights[0]
+    one, two = (mean + deviation * noise(n, generator) for mean, deviation in zip(TARGET.means, TARGET.deviations))
     return torch.where(first, one, two)
 
 
 def noise(n: int, generator: torch.Generator) -> Tensor:  # -> (n, 1)
-    """Standard normal samples."""
+    """Draw standard normal samples."""
     return torch.randn(n, 1, generator=generator)
 
 
@@ -160,24 +131,25 @@ def _improved(
     generator: torch.Generator,
     solution: Solution | None,
 ) -> Solution:
-    """A critic of P and N(μ, σ²) on fresh samples, by the bound and at the rate of each stage."""
+    """Train a critic of P and N(μ, σ²) on new samples, by the bound and at the rate of each stage."""
+    n = 4 * budget.batch
     for record, rate in stages:
-        how = Ascent(rate=rate, warm=1, seed=generator.initial_seed())
-        criterion = Criterion(Variational(Bound(record, train=record), tanh_critic, how))
+        ascent = Ascent(rate=rate, warm=1, seed=generator.initial_seed())
+        criterion = Criterion(Variational(Bound(record, train=record), tanh_critic, ascent))
         criterion.solution = solution
         with criterion.ascending():
             for _ in range(budget.judging):
-                criterion(draw(4 * BATCH, generator), mu + sigma * noise(4 * BATCH, generator))
+                criterion(draw(n, generator), mu + sigma * noise(n, generator))
         solution = criterion.solution
     assert solution is not None
     return solution
 
 
 def _oracle(record: FDivergence, x: Tensor, y: Tensor, mu: float, sigma: float) -> float:
-    """Standard error of the bound at v = log p/q."""
+    """Return the standard error of the bound at v = log p/q."""
     total = 0.0
     for sample, function in ((x.double(), record.a), (y.double(), record.b)):
         log_q = Normal(mu, sigma).log_prob(sample)  # type: ignore[no-untyped-call]
-        v = TARGET.log_prob(sample) - log_q  # type: ignore[no-untyped-call]
+        v = TARGET.law.log_prob(sample) - log_q  # type: ignore[no-untyped-call]
         total += float(function(v).var()) / len(sample)
     return math.sqrt(total)

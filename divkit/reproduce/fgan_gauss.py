@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -11,17 +12,11 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from divkit.fdiv.table import TABLE
-from divkit.reproduce.case import UNCONFIRMED, Case, Outcome, Row, Setup, near
+from divkit.reproduce.case import UNCONFIRMED, Case, Outcome, Quantity, Setup, near
 from divkit.reproduce.drawing import COLOURS, INK, PALE, panels
 from divkit.reproduce.fgan_fit import NAMES, TARGET, Budget, Fit, by_record, by_truth, divergence, measured, train
 
-__all__ = ["FGAN_GAUSS"]
-
-SHORT, FULL = Budget(1600, 400), Budget(6000, 1500)
-SEEDS = 3  # of the full form
-QUADRATURE = 2e-4  # agreement of two ways to the optimum
-LEARNED = 0.05  # relative
-HELD_OUT = 0.02  # relative, or three oracle standard errors
+__all__ = ["FGAN_GAUSS", "FGANGauss"]
 
 PAPER = "Nowozin, Cseke, Tomioka (2016), table of the Gaussian fit"
 RECALLED = f"{PAPER}; {UNCONFIRMED}"
@@ -49,24 +44,36 @@ CROSS = {  # trained on the row, measured in the order of NAMES
 }
 
 
-def _run(setup: Setup) -> Outcome:
-    budget, seeds = (FULL, SEEDS) if setup.full else (SHORT, 1)
+@dataclass(frozen=True)
+class FGANGauss:
+    """The protocol of `fgan-gauss`."""
+
+    short: Budget = Budget(1600, 400)  # with one seed
+    full: Budget = Budget(6000, 1500)
+    seeds: int = 3  # of the full form
+    quadrature: float = 2e-4  # how well two ways to the exact optimum agree
+    learned: float = 0.05  # relative tolerance of what is learned
+    measured: float = 0.02  # relative tolerance on new samples, unless three standard errors of the exact logit are more
+
+
+def _run(protocol: FGANGauss, setup: Setup) -> Outcome:
+    budget, seeds = (protocol.full, protocol.seeds) if setup.full else (protocol.short, 1)
     optima = {name: Fit(*setup.keep(f"exact {name}", partial(_exact, name))) for name in NAMES}
     fits: dict[str, list[tuple[Fit, float]]] = {name: [] for name in NAMES}
-    crossed: list[Row] = []
+    crossed: list[Quantity] = []
     with setup.progress("fgan-gauss", (seeds + 1) * len(NAMES)) as done:
         for place, name in enumerate(NAMES):
             for k in range(seeds):
                 seed = 1000 * setup.seed + 10 * k + place
-                found, error = setup.keep(f"learned {name} {k}", partial(_learned, name, budget, seed))
-                fits[name].append((Fit(*found), error))
+                values, error = setup.keep(f"learned {name} {k}", partial(_learned, name, budget, seed))
+                fits[name].append((Fit(*values), error))
                 done(1)
             fit, seed = fits[name][0][0], 1000 * setup.seed + 500 + place
-            values = setup.keep(f"cross {name}", partial(measured, fit.mu, fit.sigma, budget, seed))
-            crossed += _crossed(name, fit, values)
+            judged = setup.keep(f"cross {name}", partial(measured, fit.mu, fit.sigma, budget, seed))
+            crossed += _crossed(name, fit, judged, protocol.measured)
             done(1)
-    rows = [row for name in NAMES for row in _starred(name, optima[name])]
-    rows += [row for name in NAMES for row in _hats(name, optima[name], fits[name])]
+    rows = [row for name in NAMES for row in _starred(name, optima[name], protocol.quadrature)]
+    rows += [row for name in NAMES for row in _hats(name, optima[name], fits[name], protocol.learned)]
     return Outcome([*rows, *crossed], _figure(optima, {name: fit[0][0] for name, fit in fits.items()}))
 
 
@@ -79,46 +86,38 @@ def _learned(name: str, budget: Budget, seed: int) -> tuple[list[float], float]:
     return _listed(fit), error
 
 
-def _starred(name: str, optimum: Fit) -> list[Row]:
-    """The exact optimum, and the one of the record's own bound."""
+def _starred(name: str, optimum: Fit, tolerance: float) -> list[Quantity]:
+    """Compare the optimum of the record's own bound with the exact one."""
     ours = _listed(by_record(TABLE[name]))
     return [
-        near(f"{title}, {name}", mine, true, QUADRATURE, paper=paper, paper_source=PAPER)
+        near(f"{title}, {name}", mine, true, tolerance, paper=paper, paper_source=PAPER)
         for title, mine, true, paper in zip(("D(P‖Q_θ*)", "μ*", "σ*"), ours, _listed(optimum), STARRED[name])
     ]
 
 
-def _hats(name: str, optimum: Fit, fits: Sequence[tuple[Fit, float]]) -> list[Row]:
-    """What adversarial training found."""
-    found = np.array([_listed(fit) for fit, _ in fits])
-    spread = found.std(0, ddof=1).tolist() if len(fits) > 1 else [fits[0][1], None, None]
+def _hats(name: str, optimum: Fit, fits: Sequence[tuple[Fit, float]], tolerance: float) -> list[Quantity]:
+    """Compare what adversarial training reached with the exact optimum."""
+    numbers = np.array([_listed(fit) for fit, _ in fits])
+    spread = numbers.std(0, ddof=1).tolist() if len(fits) > 1 else [fits[0][1], None, None]
     note = f"mean and spread of {len(fits)} seeds" if len(fits) > 1 else ""
-    return [
-        near(
-            f"{title}, {name}, learned",
-            float(mine),
-            true,
-            LEARNED * abs(true),
-            paper=paper,
-            paper_source=RECALLED,
-            stderr=error,
-            note=note,
-        )
-        for title, mine, true, paper, error in zip(("F(ω̂, θ̂)", "μ̂", "σ̂"), found.mean(0), _listed(optimum), HATS[name], spread)
-    ]
+    rows = []
+    for title, mine, true, paper, error in zip(("F(ω̂, θ̂)", "μ̂", "σ̂"), numbers.mean(0), _listed(optimum), HATS[name], spread):
+        beside = {"paper": paper, "paper_source": RECALLED, "stderr": error, "note": note}
+        rows.append(near(f"{title}, {name}, learned", float(mine), true, tolerance * abs(true), **beside))
+    return rows
 
 
-def _crossed(trained: str, fit: Fit, values: dict[str, tuple[float, float, float]]) -> list[Row]:
-    """The fit of one divergence, judged by all on held-out samples."""
+def _crossed(trained: str, fit: Fit, values: dict[str, tuple[float, float, float]], relative: float) -> list[Quantity]:
+    """Judge the fit of one divergence by all, on samples that its critic has not seen."""
     rows = []
     for name, paper in zip(NAMES, CROSS[trained]):
         value, error, oracle = values[name]
         true = divergence(name, fit.mu, fit.sigma)
         theirs = divergence(name, *HATS[trained][1:])
         above = f"at the paper's μ̂, σ̂ the exact value is {theirs:.4f}, below the paper's" if paper > theirs + 5e-5 else ""
-        tolerance = max(HELD_OUT * true, 3 * oracle)
-        said = {"paper": paper, "paper_source": CROSS_RECALLED, "note": above}
-        rows.append(near(f"trained by {trained}, measured in {name}", value, true, tolerance, stderr=error, **said))
+        tolerance = max(relative * true, 3 * oracle)
+        beside = {"paper": paper, "paper_source": CROSS_RECALLED, "note": above}
+        rows.append(near(f"trained by {trained}, measured in {name}", value, true, tolerance, stderr=error, **beside))
     return rows
 
 
@@ -130,13 +129,13 @@ def _figure(optima: dict[str, Fit], learned: dict[str, Fit]) -> Figure:
     figure, axes = panels(1, 2, 4.8, 3.6)
     left, right = axes[0]
     x = np.linspace(-4.0, 7.0, 500)
-    left.fill_between(x, TARGET.log_prob(torch.tensor(x)).exp().numpy(), color=PALE, label="P")  # type: ignore[no-untyped-call]
+    left.fill_between(x, TARGET.law.log_prob(torch.tensor(x)).exp().numpy(), color=PALE, label="P")  # type: ignore[no-untyped-call]
     for colour, name in zip(COLOURS, NAMES):
-        best, found = optima[name], learned[name]
-        left.plot(x, norm.pdf(x, found.mu, found.sigma), color=colour, label=name)
+        best, fit = optima[name], learned[name]
+        left.plot(x, norm.pdf(x, fit.mu, fit.sigma), color=colour, label=name)
         left.plot(x, norm.pdf(x, best.mu, best.sigma), color=INK, linewidth=0.7, linestyle=(0, (3, 3)))
         right.plot(best.mu, best.sigma, "o", color=colour, markerfacecolor="white", markersize=9, markeredgewidth=1.5)
-        right.plot(found.mu, found.sigma, "o", color=colour, markersize=4)
+        right.plot(fit.mu, fit.sigma, "o", color=colour, markersize=4)
         right.plot(HATS[name][1], HATS[name][2], "x", color=colour, markersize=7)
         right.annotate(name, (best.mu, best.sigma), xytext=(9, 5), textcoords="offset points", color=colour)
     left.set_ylim(0, 0.45)
@@ -152,6 +151,7 @@ def _figure(optima: dict[str, Fit], learned: dict[str, Fit]) -> Figure:
 
 _STEPS = "{0.steps:,} generator steps, critics of {0.judging:,} more steps of batch 4,096 at each of their last rates"
 
+PROTOCOL = FGANGauss()
 FGAN_GAUSS = Case(
     name="fgan-gauss",
     title="f-GAN's Gaussian fit under five divergences: exact optima, adversarial ones, and the cross table",
@@ -164,9 +164,9 @@ FGAN_GAUSS = Case(
         "bound, judges each fit under all five on a million held-out samples, within the larger of 2 % and three standard "
         "errors of the exact logit."
     ),
-    run=_run,
+    run=partial(_run, PROTOCOL),
     minutes=6.0,
-    short=f"Short form: {_STEPS.format(SHORT)}, one seed.",
-    full=f"Full form: {_STEPS.format(FULL)}, {SEEDS} seeds.",
+    short=f"Short form: {_STEPS.format(PROTOCOL.short)}, one seed.",
+    full=f"Full form: {_STEPS.format(PROTOCOL.full)}, {PROTOCOL.seeds} seeds.",
     full_minutes=60.0,
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from matplotlib.figure import Figure
@@ -12,119 +13,116 @@ from torch import Tensor
 from divkit.core.estimate import Bias, Estimate
 from divkit.core.registry import get
 from divkit.critic import Ascent, Clip, GradientPenalty, Kantorovich, Variational, groupsort, perceptron, spectral
-from divkit.reproduce.case import Case, Outcome, Row, Setup, at_least, at_most, near
+from divkit.reproduce.case import Case, Outcome, Quantity, Setup, at_least, at_most, near
 from divkit.reproduce.drawing import INK, panels
+from divkit.reproduce.kit import circle
 
-__all__ = ["CRITICS", "LIPSCHITZ"]
-
-N = 300
-APART = 2.0  # of the two points, and of the two normal laws
-WEIGHT = 2.0  # λ: small, so that the slope it leaves shows
-TIGHT = 0.85  # of the exact distance that a certified bound has to reach
-ERRORS = 4.0
-
-CRITICS: dict[str, Callable[[Ascent], Variational]] = {
-    "clipped": lambda how: Variational(Kantorovich(), perceptron(32, 2), how, Clip(0.1)),
-    "penalty": lambda how: Variational(Kantorovich(), perceptron(32, 2), how, GradientPenalty(WEIGHT)),
-    "one-sided": lambda how: Variational(Kantorovich(), perceptron(32, 2), how, GradientPenalty(WEIGHT, one_sided=True)),
-    "spectral": lambda how: Variational(Kantorovich(), spectral(32, 2), how),
-    "GroupSort": lambda how: Variational(Kantorovich(), groupsort(32, 2), how),
-}
+__all__ = ["LIPSCHITZ", "Lipschitz"]
 
 
-def points(seed: int) -> tuple[Tensor, Tensor]:
-    """All mass on two points."""
-    return torch.tensor([[APART, 0.0]]).expand(N, 2).clone(), torch.zeros(N, 2)
+@dataclass(frozen=True)
+class Lipschitz:
+    """The protocol of `lipschitz`."""
+
+    n: int = 300  # points of each side
+    distance: float = 2.0  # between the two points, and between the two normal laws
+    weight: float = 2.0  # λ of the penalties: small, so that the slope it leaves shows
+    tight: float = 0.85  # the share of the exact distance that a certified bound has to reach
+    errors: float = 4.0  # standard errors allowed
+
+    def problems(self, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """Draw two point masses, two normal laws, and eight narrow normal laws around a circle against one in the middle."""
+        n, shift = self.n, torch.tensor([self.distance, 0.0])
+        x, y = torch.randn(2, n, 2, generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        ring = circle(torch.arange(n) % 8) + 0.05 * torch.randn(n, 2, generator=generator)
+        return {
+            "two points": (shift.expand(n, 2).clone(), torch.zeros(n, 2)),
+            "two normal laws": (x + shift, y),
+            "ring": (ring, 0.5 * torch.randn(n, 2, generator=generator)),
+        }
+
+    def critics(self, seed: int) -> dict[str, Variational]:
+        """Return W₁'s dual by each kind of critic."""
+        ascent = Ascent(folds=2, rate=1e-2, steps=1500, doubt=0.0, seed=seed)
+        make = partial(Variational, Kantorovich())
+        return {
+            "clipped": make(perceptron(32, 2), ascent, Clip(0.1)),
+            "penalty": make(perceptron(32, 2), ascent, GradientPenalty(self.weight)),
+            "one-sided": make(perceptron(32, 2), ascent, GradientPenalty(self.weight, one_sided=True)),
+            "spectral": make(spectral(32, 2), ascent),
+            "GroupSort": make(groupsort(32, 2), ascent),
+        }
 
 
-def normals(seed: int) -> tuple[Tensor, Tensor]:
-    """Two normal laws, one shifted: W₁ is the shift."""
-    generator = torch.Generator().manual_seed(seed)
-    x, y = torch.randn(2, N, 2, generator=generator)
-    return x + torch.tensor([APART, 0.0]), y
-
-
-def ring(seed: int) -> tuple[Tensor, Tensor]:
-    """Eight narrow normal laws around a circle, against one in the middle."""
-    generator = torch.Generator().manual_seed(seed)
-    angle = torch.arange(N) % 8 * (torch.pi / 4)
-    x = 2 * torch.stack([angle.cos(), angle.sin()], 1) + 0.05 * torch.randn(N, 2, generator=generator)
-    return x, 0.5 * torch.randn(N, 2, generator=generator)
-
-
-PROBLEMS = {"two points": points, "two normal laws": normals, "ring": ring}
-
-
-def _solved(name: str, x: Tensor, y: Tensor, seed: int) -> Estimate:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return CRITICS[name](Ascent(folds=2, rate=1e-2, steps=1500, doubt=0.0, seed=seed)).estimate(x, y)
-
-
-def _rows(problem: str, name: str, e: Estimate, exact: float) -> list[Row]:
-    said = f"{problem}, {name}"
-    slope = float(e.notes["lipschitz"])
-    rows = [Row(f"value: {said}", e.value, exact, stderr=e.stderr, note=f"largest slope {slope:.3g}; {e.bias.value}")]
-    lower = e.solution.lower or 0.0
-    rows.append(at_most(f"certified bound: {said}", lower, exact * (1 + 1e-6), exact=exact, note="by the critic's c-transform"))
+def _rows(protocol: Lipschitz, problem: str, name: str, e: Estimate, exact: float) -> list[Quantity]:
+    """Judge the value, the certified bound and the largest slope of one critic on one problem."""
+    where, distance, weight = f"{problem}, {name}", protocol.distance, protocol.weight
+    slope, lower, doubt = float(e.notes["lipschitz"]), e.solution.lower or 0.0, protocol.errors * e.stderr
+    note = f"largest slope {slope:.3g}; {e.bias.value}"
+    rows = [Quantity(f"value: {where}", e.value, exact, stderr=e.stderr, note=note)]
+    note = "by the critic's c-transform"
+    rows.append(at_most(f"certified bound: {where}", lower, exact * (1 + 1e-6), exact=exact, note=note))
     if e.bias is Bias.BELOW:
-        rows.append(at_most(f"largest slope: {said}", slope, 1 + 1e-5))
-        rows.append(at_least(f"certified bound over exact W₁: {said}", lower / exact, TIGHT))
+        rows.append(at_most(f"largest slope: {where}", slope, 1 + 1e-5))
+        rows.append(at_least(f"certified bound over exact W₁: {where}", lower / exact, protocol.tight))
     if problem == "two points":
+        title, ratio = f"value over distance: {where}", e.value / distance
         if name in ("penalty", "one-sided"):
-            rows.append(
-                near(f"value over distance: {said}", e.value / APART, 1 + APART / (2 * WEIGHT), 0.03, note="1 + |a|/2λ")
-            )
+            rows.append(near(title, ratio, 1 + distance / (2 * weight), 0.03, note="1 + |a|/2λ"))
         elif name == "GroupSort":
-            rows.append(near(f"value over distance: {said}", e.value / APART, 1.0, 0.01))
+            rows.append(near(title, ratio, 1.0, 0.01))
         elif name == "spectral":
-            rows.append(at_most(f"value over distance: {said}", e.value / APART, 1 + 1e-5, note="ReLUs lose slope"))
+            rows.append(at_most(title, ratio, 1 + 1e-5, note="ReLUs lose slope"))
     elif problem == "two normal laws" and e.bias is Bias.BELOW:
-        rows.append(at_most(f"value: {said}", e.value, APART + ERRORS * e.stderr, exact=APART, stderr=e.stderr))
-        rows.append(at_least(f"value: {said}", e.value, 0.9 * APART - ERRORS * e.stderr, exact=APART, stderr=e.stderr))
+        rows.append(at_most(f"value: {where}", e.value, distance + doubt, exact=distance, stderr=e.stderr))
+        rows.append(at_least(f"value: {where}", e.value, 0.9 * distance - doubt, exact=distance, stderr=e.stderr))
     return rows
 
 
-def _run(setup: Setup) -> Outcome:
-    rows: list[Row] = []
-    found: dict[str, dict[str, Estimate]] = {}
+def _run(protocol: Lipschitz, setup: Setup) -> Outcome:
+    rows: list[Quantity] = []
+    estimates: dict[str, dict[str, Estimate]] = {}
     truths: dict[str, float] = {}
-    with setup.progress("lipschitz", len(PROBLEMS) * len(CRITICS)) as done:
-        for problem, draw in PROBLEMS.items():
-            x, y = draw(setup.seed)
+    problems, critics = protocol.problems(setup.seed), protocol.critics(setup.seed)
+    with setup.progress("lipschitz", len(problems) * len(critics)) as done, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for problem, (x, y) in problems.items():
             truths[problem] = get("w1").estimate(x, y).value
-            found[problem] = {}
-            for name in CRITICS:
-                found[problem][name] = e = _solved(name, x, y, setup.seed)
-                rows += _rows(problem, name, e, truths[problem])
+            estimates[problem] = {}
+            for name, critic in critics.items():
+                estimates[problem][name] = e = critic.estimate(x, y)
+                rows += _rows(protocol, problem, name, e, truths[problem])
                 done(1)
-    return Outcome(rows, _figure(found, truths))
+    return Outcome(rows, _figure(estimates, truths))
 
 
-def _figure(found: dict[str, dict[str, Estimate]], truths: dict[str, float]) -> Figure:
-    figure, axes = panels(columns=len(found), width=3.4, height=2.9)
-    for ax, (problem, estimates) in zip(axes[0], found.items()):
-        for place, e in enumerate(estimates.values()):
+def _figure(estimates: dict[str, dict[str, Estimate]], truths: dict[str, float]) -> Figure:
+    figure, axes = panels(columns=len(estimates), width=3.4, height=2.9)
+    for ax, (problem, critics) in zip(axes[0], estimates.items()):
+        for place, e in enumerate(critics.values()):
             colour = "C0" if e.bias is Bias.BELOW else "C1"
             ax.errorbar(e.value, place, xerr=2 * e.stderr, fmt="o", color=colour, markersize=4.5)
             ax.plot(e.solution.lower, place, "|", color=INK, markersize=12)
         ax.axvline(truths[problem], color=INK, linewidth=0.8)
-        ax.set_yticks(range(len(estimates)), list(estimates) if ax is axes[0, 0] else [""] * len(estimates))
+        ax.set_yticks(range(len(critics)), list(critics) if ax is axes[0, 0] else [""] * len(critics))
         ax.invert_yaxis()
         ax.set(xlabel="value ± 2 s.e. (dot), certified (tick)", title=f"{problem}: W₁ = {truths[problem]:.3f}")
         ax.set_xlim(left=0)
     return figure
 
 
+PROTOCOL = Lipschitz()
 LIPSCHITZ = Case(
     name="lipschitz",
     title="Only critics that are 1-Lipschitz by construction bound W₁; a c-transform makes a bound of any",
     protocol=(
-        f"{N} points a side: two point masses {APART:g} apart, two normal laws {APART:g} apart, a ring of eight against its "
-        f"middle. Critics of two hidden layers of 32, two folds, Adam at .01: weights clipped at .1; gradient penalties with "
-        f"λ = {WEIGHT:g}, two-sided and one-sided; spectral norms; GroupSort between orthonormal layers. Exact W₁ of the "
-        f"samples by linear programming. A bound passes up to 1e-6, a value within {ERRORS:g} standard errors."
+        f"{PROTOCOL.n} points a side: two point masses {PROTOCOL.distance:g} apart, two normal laws {PROTOCOL.distance:g} "
+        f"apart, a ring of eight against its middle. Critics of two hidden layers of 32, two folds, Adam at .01: weights "
+        f"clipped at .1; gradient penalties with λ = {PROTOCOL.weight:g}, two-sided and one-sided; spectral norms; GroupSort "
+        f"between orthonormal layers. Exact W₁ of the samples by linear programming. A bound passes up to 1e-6, a value within "
+        f"{PROTOCOL.errors:g} standard errors."
     ),
-    run=_run,
+    run=partial(_run, PROTOCOL),
     minutes=0.3,
 )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import integrate, optimize
 
-__all__ = ["PAIRS", "SURVEY", "Pair", "Printed", "conjugate", "derivative", "integral"]
+__all__ = ["PAIRS", "SURVEY", "LawPair", "Printed", "conjugate", "derivative", "integral"]
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -92,7 +92,7 @@ SURVEY = (
 
 
 @dataclass(frozen=True)
-class Pair:
+class LawPair:
     """Two laws on the line: kind, location or rate, scale; and an interval that holds all but 1e-11 of both."""
 
     name: str
@@ -113,13 +113,13 @@ _DENSITIES: dict[str, Callable[[float, float, float], float]] = {
 }
 
 PAIRS = (
-    Pair("N(1, 1) ‖ N(0, 1.5²)", ("normal", 1.0, 1.0), ("normal", 0.0, 1.5), (-11.0, 13.0)),
-    Pair("Exp(2) ‖ Exp(1)", ("exponential", 2.0, 0.0), ("exponential", 1.0, 0.0), (0.0, 40.0)),
-    Pair("Laplace(0, 1) ‖ Laplace(½, 3/2)", ("laplace", 0.0, 1.0), ("laplace", 0.5, 1.5), (-45.0, 45.0)),
+    LawPair("N(1, 1) ‖ N(0, 1.5²)", ("normal", 1.0, 1.0), ("normal", 0.0, 1.5), (-11.0, 13.0)),
+    LawPair("Exp(2) ‖ Exp(1)", ("exponential", 2.0, 0.0), ("exponential", 1.0, 0.0), (0.0, 40.0)),
+    LawPair("Laplace(0, 1) ‖ Laplace(½, 3/2)", ("laplace", 0.0, 1.0), ("laplace", 0.5, 1.5), (-45.0, 45.0)),
 )
 
 
-def integral(pair: Pair, integrand: Densities) -> float:
+def integral(pair: LawPair, integrand: Densities) -> float:
     """∫ of a function of the two densities."""
 
     def value(x: float) -> float:

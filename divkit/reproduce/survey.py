@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from divkit.fdiv.records import FDivergence, Function
 from divkit.fdiv.table import TABLE
-from divkit.reproduce.case import Case, Outcome, Row, Setup
+from divkit.reproduce.case import Case, Outcome, Quantity, Setup
 from divkit.reproduce.drawing import COLOURS, panels
 from divkit.reproduce.errata import ERRATA
-from divkit.reproduce.printed import PAIRS, SURVEY, Pair, Printed, conjugate, derivative, integral
+from divkit.reproduce.printed import PAIRS, SURVEY, LawPair, Printed, conjugate, derivative, integral
 from divkit.truths import exact
 
 __all__ = ["SURVEY_CASE"]
@@ -27,12 +27,12 @@ RATIOS = (0.2, 2.0)  # u
 LOGITS = (-1.5, 0.8)  # ν
 
 
-def _judged(quantity: str, printed: float, right: float, ours: float, *, wrong: bool, texts: tuple[str, str]) -> Row:
+def _judged(quantity: str, printed: float, right: float, ours: float, *, wrong: bool, texts: tuple[str, str]) -> Quantity:
     """A row that holds where ours is right and the printed entry is as right or wrong as is said of it."""
     as_said = _same(printed, right) is not wrong
     said, meant = texts
     note = f"printed {said}; right is {meant}" if wrong else f"printed {said}: right"
-    return Row(
+    return Quantity(
         quantity=quantity,
         ours=ours,
         exact=right,
@@ -48,7 +48,7 @@ def _same(a: float, b: float) -> bool:
     return a == b or abs(a - b) <= TOLERANCE * max(1.0, abs(b))
 
 
-def entries(row: Printed, record: FDivergence) -> Iterator[Row]:
+def entries(row: Printed, record: FDivergence) -> Iterator[Quantity]:
     """The entries of one row of the table that are functions: f, T*, f^c, its domain, g_f, f'(1)."""
     f, formulas = row.generator[1], record.formulas
     for u in RATIOS:
@@ -113,7 +113,7 @@ def entries(row: Printed, record: FDivergence) -> Iterator[Row]:
     )
 
 
-def on_pair(row: Printed, record: FDivergence, pair: Pair) -> Iterator[Row]:
+def on_pair(row: Printed, record: FDivergence, pair: LawPair) -> Iterator[Quantity]:
     """The printed integral, and the bound at the printed T*, on a pair of laws; both must be ∫ q f(p/q)."""
     f, a, b = row.generator[1], record.a, record.b
     right = integral(pair, lambda p, q: q * f(p / q))
@@ -154,7 +154,7 @@ def _slope(record: FDivergence, v: float) -> float:
     return float(slope)
 
 
-def _laws(pair: Pair) -> tuple[td.Distribution, td.Distribution]:
+def _laws(pair: LawPair) -> tuple[td.Distribution, td.Distribution]:
     kinds: dict[str, Callable[..., td.Distribution]] = {
         "normal": td.Normal,
         "laplace": td.Laplace,
@@ -173,7 +173,7 @@ def _number(value: float) -> torch.Tensor:
 
 
 def _run(setup: Setup) -> Outcome:
-    rows: list[Row] = []
+    rows: list[Quantity] = []
     with setup.progress("survey", len(SURVEY) * (1 + len(PAIRS)) + len(ERRATA)) as done:
         for printed in SURVEY:
             record = TABLE[printed.name]
@@ -213,11 +213,11 @@ SURVEY_CASE = Case(
     name="survey",
     title="Every entry of a survey's tables of divergences, recomputed, and its thirteen errata proved",
     protocol=(
-        "Each entry of the survey's two tables (D, f, T*, f^c, domain, g_f, f′(1)) as printed; as it follows from the "
-        "generator alone, by quadrature, the complex step and a search for the supremum; and as divkit has it. Integrals and "
+        f"Each entry of the survey's two tables (D, f, T*, f^c, domain, g_f, f′(1)) as printed; as it follows from the "
+        f"generator alone, by quadrature, the complex step and a search for the supremum; and as divkit has it. Integrals and "
         f"bounds on three pairs of laws. A row holds where ours is within {TOLERANCE:g} of the right value and the printed "
-        "entry is right, or wrong, as the note says. Then each erratum by a computation that shows it; those that draw at "
-        "random, within five standard errors."
+        f"entry is right, or wrong, as the note says. Then each erratum by a computation that shows it; those that draw at "
+        f"random, within five standard errors."
     ),
     run=_run,
     minutes=0.2,

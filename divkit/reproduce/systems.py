@@ -33,7 +33,7 @@ PARZEN = f"{{}}: Parzen windows on MNIST; {UNCONFIRMED}; {OTHER_DATA}"
 FGAN = PARZEN.format("Nowozin et al. (2016), table 2")
 CATEGORIES = f"Jang, Gu, Poole (2017), table 2: bound on MNIST, its sign turned; {UNCONFIRMED}; {OTHER_DATA}"
 
-FAST = 1e-3  # of critics and generators where the papers' 1e-4 would need ten times the steps
+FAST = 1e-3  # learning rate of critics and generators where the papers' 1e-4 would need ten times the steps
 PENALISED = Ascent(rate=FAST, optimiser=Adam((0.0, 0.9)))
 WASSERSTEIN = {
     "clipped": Variational(Kantorovich(), ascent=Ascent(rate=5e-4, optimiser=RMSProp()), penalty=Clip(0.01)),
@@ -47,8 +47,8 @@ GREY = Normal(0.15)
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What `divkit train NAME` makes, with what is set here instead of its own."""
+class RecipeVariation:
+    """A recipe of `divkit train`, with what is set here instead of its own."""
 
     name: str
     divergence: Any = None
@@ -72,8 +72,8 @@ SYSTEMS = (
         name="vae",
         title="A variational autoencoder's digits",
         variants={
-            "normal pixels": Variant(Recipe("vae", likelihood=GREY), {"frechet": (98.0, CELEBA)}),
-            "Bernoulli": Variant(Recipe("vae")),
+            "normal pixels": Variant(RecipeVariation("vae", likelihood=GREY), {"frechet": (98.0, CELEBA)}),
+            "Bernoulli": Variant(RecipeVariation("vae")),
         },
         steps=(1500, 10_000),
         sources="Pixels N(·, .15²), or Bernoulli as for black and white ones. Source: Kingma, Welling (2014).",
@@ -83,9 +83,10 @@ SYSTEMS = (
         name="gumbel-vae",
         title="Discrete codes: relaxed gradients and straight-through ones",
         variants={
-            "relaxed": Variant(Recipe("gumbel-vae", likelihood=GREY), {"elbo": (-101.5, CATEGORIES)}),
+            "relaxed": Variant(RecipeVariation("gumbel-vae", likelihood=GREY), {"elbo": (-101.5, CATEGORIES)}),
             "straight-through": Variant(
-                Recipe("gumbel-vae", likelihood=GREY, relaxation=Relaxation(straight_through)), {"elbo": (-107.8, CATEGORIES)}
+                RecipeVariation("gumbel-vae", likelihood=GREY, relaxation=Relaxation(straight_through)),
+                {"elbo": (-107.8, CATEGORIES)},
             ),
         },
         steps=(1000, 10_000),
@@ -99,7 +100,7 @@ SYSTEMS = (
         title="An adversarial autoencoder's digits",
         variants={
             "AAE": Variant(
-                Recipe("aae"),
+                RecipeVariation("aae"),
                 {"frechet": (42.0, CELEBA), "parzen": (340.0, PARZEN.format("Makhzani et al. (2015), table 1"))},
             )
         },
@@ -111,8 +112,10 @@ SYSTEMS = (
         name="gan",
         title="A GAN's digits, by the log trick and by the game as it stands",
         variants={
-            "log trick": Variant(Recipe("gan"), {"parzen": (225.0, PARZEN.format("Goodfellow et al. (2014), table 1"))}),
-            "saturating": Variant(Recipe("gan", Variational(Adversarial(GAN)))),
+            "log trick": Variant(
+                RecipeVariation("gan"), {"parzen": (225.0, PARZEN.format("Goodfellow et al. (2014), table 1"))}
+            ),
+            "saturating": Variant(RecipeVariation("gan", Variational(Adversarial(GAN)))),
         },
         steps=(1500, 20_000),
         sources="Source: Goodfellow et al. (2014); Radford, Metz, Chintala (2016).",
@@ -122,9 +125,9 @@ SYSTEMS = (
         name="fgan",
         title="f-GAN's digits under three divergences",
         variants={
-            "KL": Variant(Recipe("fgan", "kl"), {"parzen": (416.0, FGAN)}),
-            "2·JS": Variant(Recipe("fgan", "fgan-js"), {"parzen": (367.0, FGAN)}),
-            "Pearson": Variant(Recipe("fgan", "pearson"), {"parzen": (429.0, FGAN)}),
+            "KL": Variant(RecipeVariation("fgan", "kl"), {"parzen": (416.0, FGAN)}),
+            "2·JS": Variant(RecipeVariation("fgan", "fgan-js"), {"parzen": (367.0, FGAN)}),
+            "Pearson": Variant(RecipeVariation("fgan", "pearson"), {"parzen": (429.0, FGAN)}),
         },
         steps=(1500, 20_000),
         sources="Source: Nowozin, Cseke, Tomioka (2016), with the generator's trick of their section 3.2.",
@@ -133,7 +136,7 @@ SYSTEMS = (
     System(
         name="wgan",
         title="A WGAN's digits, weights clipped",
-        variants={"WGAN": Variant(Recipe("wgan", WASSERSTEIN["clipped"], rate=5e-4))},
+        variants={"WGAN": Variant(RecipeVariation("wgan", WASSERSTEIN["clipped"], rate=5e-4))},
         steps=(600, 20_000),
         sources=(
             "Five critic steps each, clip .01; rates 5e-4 for the paper's 5e-5, which needs ten times the steps. Source: "
@@ -144,7 +147,9 @@ SYSTEMS = (
     System(
         name="wgan-gp",
         title="A WGAN's digits, gradients penalised",
-        variants={"WGAN-GP": Variant(Recipe("wgan-gp", WASSERSTEIN["penalised"], rate=FAST), {"frechet": (6.915, LENET)})},
+        variants={
+            "WGAN-GP": Variant(RecipeVariation("wgan-gp", WASSERSTEIN["penalised"], rate=FAST), {"frechet": (6.915, LENET)})
+        },
         steps=(600, 20_000),
         sources="Five critic steps each, λ = 10; rates 1e-3 for the paper's 1e-4. Source: Gulrajani et al. (2017).",
         minutes=(0.6, 60.0),
@@ -153,8 +158,8 @@ SYSTEMS = (
         name="cramer-gan",
         title="A Cramér GAN's digits: the published surrogate, and the energy distance in full",
         variants={
-            "surrogate": Variant(Recipe("cramer-gan", CRAMER["surrogate"], rate=FAST), {"frechet": (3.385, LENET)}),
-            "in full": Variant(Recipe("cramer-gan", CRAMER["in full"], rate=FAST)),
+            "surrogate": Variant(RecipeVariation("cramer-gan", CRAMER["surrogate"], rate=FAST), {"frechet": (3.385, LENET)}),
+            "in full": Variant(RecipeVariation("cramer-gan", CRAMER["in full"], rate=FAST)),
         },
         steps=(400, 20_000),
         sources="Rates 1e-3. Source: Bellemare et al. (2017). In full, features are 1-Lipschitz by their layers.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,113 +12,108 @@ import torch
 from matplotlib.figure import Figure
 
 from divkit.core import registry
-from divkit.metrics import c2st, frechet, neighbourhoods, train_features
-from divkit.models import WAE, Training, build, fit, load
+from divkit.metrics import c2st, frechet, neighbourhoods
+from divkit.models import VAE, WAE, Training, build, fit, load
 from divkit.models.data import Data, mosaic
 from divkit.models.recipes import weight_of
-from divkit.reproduce.case import OTHER_DATA, Case, Outcome, Row, Setup, at_most
+from divkit.reproduce.case import OTHER_DATA, Case, Outcome, Quantity, Setup, at_most
 from divkit.reproduce.drawing import calm, panels
+from divkit.reproduce.images import features_of
+from divkit.reproduce.kit import Form, Parts, gather, mean, spread
 
-__all__ = ["WAE_ANY"]
+__all__ = ["WAE_ANY", "WAEAny"]
 
 SOURCE = f"Tolstikhin et al. (2018), table 1: FID on CelebA; {OTHER_DATA}"
 PAPER = {"mmd-imq": 55.0, "gan": 42.0, "VAE": 98.0}
 ALL = ("mmd-imq", "mmd", "gan", "js", "kl", "sinkhorn:tol=.05", "w2", "sliced-w2", "energy", "w1-dual")
 SHORT = ("mmd-imq", "sinkhorn:tol=.05", "w2", "energy", "kl", "w1-dual")
 NONE = "no divergence"
-TRAINING = Training(batch=256, rate=1e-3, look=100_000)
-STEPS = {False: 1000, True: 3000}
-SEEDS = {False: 1, True: 3}
-COSTS, FOOLED = 1.2, 0.6  # of the plain autoencoder's reconstruction; the accuracy of the classifier of codes
-SHOWN, BAND = 36, 4
 
 
-def _one(divergence: str, seed: int, full: bool) -> dict[str, Any]:
-    """Train, and judge on the held-out digits."""
+@dataclass(frozen=True)
+class WAEAny:
+    """The protocol of `wae-any`."""
+
+    training: Training = Training(batch=256, rate=1e-3, look=100_000)
+    cost: float = 1.2  # the largest reconstruction error that passes, as a multiple of the plain autoencoder's
+    accuracy: float = 0.6  # the largest accuracy of the classifier of codes that passes
+    shown: int = 36  # samples in the figure
+    short: Form = Form(1000, 1)
+    full: Form = Form(3000, 3)
+
+
+def _one(protocol: WAEAny, steps: int, divergence: str, seed: int) -> dict[str, Any]:
+    """Train one model, and judge it on the held-out digits."""
     data = load("digits", seed)
     name = "vae" if divergence == "VAE" else "wae"
     model, _ = build(name, data, None if divergence in ("VAE", NONE) else divergence, seed)
+    assert isinstance(model, WAE | VAE)
     if isinstance(model, WAE) and divergence == NONE:
         model.weight = 0.0
-    steps = STEPS[full]
-    fit(model, data.train, replace(TRAINING, steps=steps, halving=steps / 3, seed=seed), test=data.test)
+    fit(model, data.train, replace(protocol.training, steps=steps, halving=steps / 3, seed=seed), test=data.test)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        return _judge(model.eval(), data)
+        return _judge(model.eval(), data, protocol.shown)
 
 
-def _judge(model: Any, data: Data) -> dict[str, Any]:
+def _judge(model: WAE | VAE, data: Data, shown: int) -> dict[str, Any]:
+    """Measure codes, reconstructions and samples of a model, and keep what the figure shows."""
     x = data.test
-    z = model.encoder(x) if isinstance(model, WAE) else model.posterior(x).sample()
-    prior, made = torch.randn(len(z), z.shape[1]), model.sample(len(x))
-    remade = model.decoder(z) if isinstance(model, WAE) else model.reconstruct(x)
-    features = _features(data)
-    f, g = features(x), features(made)
+    z = model.encode(x)
+    prior, samples = torch.randn(len(z), z.shape[1]), model.sample(len(x))
+    features = features_of(data)
+    f, g = features(x), features(samples)
     return {
-        "reconstruction": float((x - remade).flatten(1).square().sum(1).mean()),
+        "reconstruction": float((x - model.reconstruct(x)).flatten(1).square().sum(1).mean()),
         "c2st": c2st(z, prior).value,
         "mmd": registry.get("mmd").estimate(z, prior).value,
         "frechet": frechet(f, g).value,
         "coverage": neighbourhoods(f, g).coverage,
         "digest": features.digest,
         "codes": z[:, :2].tolist(),
-        "samples": made[:SHOWN].tolist(),
+        "samples": samples[:shown].tolist(),
     }
 
 
-def _features(data: Data) -> Any:
-    assert data.labels is not None
-    return train_features((data.train, data.test), data.labels, steps=300)
-
-
-def _run(setup: Setup) -> Outcome:
+def _run(protocol: WAEAny, setup: Setup) -> Outcome:
+    form = protocol.full if setup.full else protocol.short
     names = (NONE, *(ALL if setup.full else SHORT), "VAE")
-    seeds = range(setup.seed, setup.seed + SEEDS[setup.full])
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    with setup.progress("wae-any", len(names) * len(seeds)) as done:
-        for name, seed in ((name, seed) for name in names for seed in seeds):
-            found[name].append(setup.keep(f"{name} {seed}", partial(_one, name, seed, setup.full)))
-            done(1)
-    rows: list[Row] = []
-    for name, parts in found.items():
-        rows += _rows(name, parts, found[NONE])
-    return Outcome(rows, _figure(found))
+    models = gather(setup, "wae-any", names, form.seeds, partial(partial, _one, protocol, form.steps))
+    plain = mean(models[NONE], "reconstruction")
+    return Outcome([row for name, parts in models.items() for row in _rows(protocol, name, parts, plain)], _figure(models))
 
 
-def _rows(name: str, parts: list[dict[str, Any]], plain: list[dict[str, Any]]) -> list[Row]:
-    def value(key: str, of: list[dict[str, Any]] = parts) -> float:
-        return float(np.mean([part[key] for part in of]))
-
-    def spread(key: str) -> float | None:
-        return float(np.std([part[key] for part in parts], ddof=1)) if len(parts) > 1 else None
-
+def _rows(protocol: WAEAny, name: str, parts: Parts, plain: float) -> list[Quantity]:
+    """Return what is said of one model; `plain` is the reconstruction error without a divergence."""
     judged = name not in (NONE, "VAE")
     weight = f"λ = {weight_of(name):g}" if judged else ""
-    ratio, accuracy = value("reconstruction") / value("reconstruction", plain), value("c2st")
-    rows = [Row(f"test reconstruction ‖x − x̂‖², {name}", value("reconstruction"), stderr=spread("reconstruction"), note=weight)]
+    error, accuracy, doubt = mean(parts, "reconstruction"), mean(parts, "c2st"), spread(parts, "c2st")
+    rows = [Quantity(f"test reconstruction ‖x − x̂‖², {name}", error, stderr=spread(parts, "reconstruction"), note=weight)]
+    title = f"C2ST accuracy of held-out codes, {name}"
     if judged:
-        rows.append(at_most(f"test reconstruction over the plain autoencoder's, {name}", ratio, COSTS, note=weight))
-        rows.append(at_most(f"C2ST accuracy of held-out codes, {name}", accuracy, FOOLED, stderr=spread("c2st"), note=weight))
+        ratio = f"test reconstruction over the plain autoencoder's, {name}"
+        rows.append(at_most(ratio, error / plain, protocol.cost, note=weight))
+        rows.append(at_most(title, accuracy, protocol.accuracy, stderr=doubt, note=weight))
     else:
-        rows.append(Row(f"C2ST accuracy of held-out codes, {name}", accuracy, stderr=spread("c2st")))
-    source = SOURCE if name in PAPER else None
+        rows.append(Quantity(title, accuracy, stderr=doubt))
+    paper: Any = {"paper": PAPER[name], "paper_source": SOURCE} if name in PAPER else {}
     note = f"features {parts[0]['digest']}"
-    said = f"Fréchet distance of samples on features, {name}"
+    title = f"Fréchet distance of samples on features, {name}"
     return [
         *rows,
-        Row(f"MMD² of codes and prior, {name}", value("mmd"), stderr=spread("mmd")),
-        Row(said, value("frechet"), paper=PAPER.get(name), paper_source=source, stderr=spread("frechet"), note=note),
-        Row(f"coverage of samples on features, {name}", value("coverage"), stderr=spread("coverage")),
+        Quantity(f"MMD² of codes and prior, {name}", mean(parts, "mmd"), stderr=spread(parts, "mmd")),
+        Quantity(title, mean(parts, "frechet"), stderr=spread(parts, "frechet"), note=note, **paper),
+        Quantity(f"coverage of samples on features, {name}", mean(parts, "coverage"), stderr=spread(parts, "coverage")),
     ]
 
 
-def _figure(found: dict[str, list[dict[str, Any]]]) -> Figure:
-    """Samples above two coordinates of the codes, four divergences a band."""
-    figure, axes = panels(2 * math.ceil(len(found) / BAND), BAND, width=2.4, height=2.4)
+def _figure(models: dict[str, list[dict[str, Any]]], columns: int = 4) -> Figure:
+    """Draw samples above two coordinates of the codes, as many divergences side by side as there are columns."""
+    figure, axes = panels(2 * math.ceil(len(models) / columns), columns, width=2.4, height=2.4)
     for ax in axes.flat:
         ax.set_axis_off()
-    for place, (name, parts) in enumerate(found.items()):
-        row, column = 2 * (place // BAND), place % BAND
+    for place, (name, parts) in enumerate(models.items()):
+        row, column = 2 * (place // columns), place % columns
         image = axes[row, column]
         image.imshow(mosaic(parts[0]["samples"]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         image.set_title(name)
@@ -132,19 +127,21 @@ def _figure(found: dict[str, list[dict[str, Any]]]) -> Figure:
     return figure
 
 
+PROTOCOL = WAEAny()
 WAE_ANY = Case(
     name="wae-any",
     title="A Wasserstein autoencoder with any divergence of codes, Wasserstein distances among them",
     protocol=(
         f"Digits 8×8, a fifth held out; perceptrons 256–256–256, 8 codes that batch norm without parameters standardises, "
-        f"squared cost, batches of {TRAINING.batch}, Adam {TRAINING.rate:g} that halves three times. C2ST: histogram gradient "
-        f"boosting, five folds, on held-out codes against as many of the prior. A divergence passes with reconstruction within "
-        f"{COSTS:g} of a plain autoencoder's, standardised too, and accuracy under {FOOLED:g}; λ is in the notes, chosen on "
-        f"seeds 100 and 101. Features: a perceptron trained here on the labels."
+        f"squared cost, batches of {PROTOCOL.training.batch}, Adam {PROTOCOL.training.rate:g} that halves three times. C2ST: "
+        f"histogram gradient boosting, five folds, on held-out codes against as many of the prior. A divergence passes with "
+        f"reconstruction within {PROTOCOL.cost:g} of a plain autoencoder's, standardised too, and accuracy under "
+        f"{PROTOCOL.accuracy:g}; λ is in the notes, chosen on seeds 100 and 101. Features: a perceptron trained here on the "
+        f"labels."
     ),
-    short=f"{STEPS[False]} steps, {', '.join(SHORT)}, one seed.",
-    full=f"{STEPS[True]} steps, {len(ALL)} divergences, {SEEDS[True]} seeds.",
-    run=_run,
+    short=f"{PROTOCOL.short.steps} steps, {', '.join(SHORT)}, one seed.",
+    full=f"{PROTOCOL.full.steps} steps, {len(ALL)} divergences, {PROTOCOL.full.seeds} seeds.",
+    run=partial(_run, PROTOCOL),
     minutes=3.3,
     full_minutes=50.0,
 )

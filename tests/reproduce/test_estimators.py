@@ -81,24 +81,23 @@ def test_summary() -> None:
     ],
 )
 def test_what_an_estimator_promises(bias: Bias, mean: float, kept: bool) -> None:
-    low, high = case._promised(bias, {"mean": mean, "stderr": 0.1}, 1.0, 0.1, lower=True)
+    low, high = case._promised(bias, 1.0, 0.1, lack=0.43)
     assert (low <= mean <= high) is kept
     if bias is Bias.BELOW:  # a classifier of the user's own may be as far below as it likes
-        low, high = case._promised(bias, {"mean": mean, "stderr": 0.1}, 1.0, 0.1, lower=False)
+        low, high = case._promised(bias, 1.0, 0.1, lack=math.inf)
         assert (low <= mean <= high) is (mean <= 1.1)
 
 
-def test_what_is_wanted_is_said() -> None:
-    assert case._wanted(0.5, 1.25) == "wanted at least 0.5, at most 1.25"
-    assert case._wanted(-math.inf, 1.25) == "wanted at most 1.25"
-    assert case._wanted(-math.inf, math.inf) == "not judged"
+def test_the_rule_of_a_row_is_named() -> None:
+    assert case._rule(0.5, 1.25) == "wanted at least 0.5, at most 1.25"
+    assert case._rule(-math.inf, 1.25) == "wanted at most 1.25"
+    assert case._rule(-math.inf, math.inf) == "not judged"
 
 
 def test_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few names and repetitions: rows, a resumed run, the figure."""
     names = ["w2", "energy", "mmd", "sliced-w1"]
-    monkeypatch.setattr(case, "SHORT", (SMALL, Setting(60, 1, 1.0)))
-    monkeypatch.setattr(case, "REPEATS", 4)
+    protocol = case.Estimators(short=case.Sweep((SMALL, Setting(60, 1, 1.0)), 4))
     monkeypatch.setattr(case, "known", lambda setting: names)
     kept: dict[str, object] = {}
 
@@ -107,12 +106,12 @@ def test_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
             kept[key] = make()
         return kept[key]
 
-    first = CASES["estimators"].run(Setup(seed=2, keep=keep))
+    first = case._run(protocol, Setup(seed=2, keep=keep))
     assert len(kept) == 8
     assert [row.quantity for row in first.rows[:2]] == ["w2, n = 60, d = 2, δ = 1", "energy, n = 60, d = 2, δ = 1"]
     assert all(row.passed for row in first.rows)
     assert "of 4" in first.rows[0].note
-    again = CASES["estimators"].run(Setup(seed=2, keep=keep))
+    again = case._run(protocol, Setup(seed=2, keep=keep))
     assert [row.ours for row in again.rows] == [row.ours for row in first.rows]
     assert len(first.figure.axes) == 2
 

@@ -13,10 +13,12 @@ import torch
 from divkit.models import load
 from divkit.reproduce import CASES, Setup, eight_schools, four_points, perform, toys, wae_any
 
+FOUR, SCHOOLS = four_points.FourPoints(), eight_schools.EightSchools()
+
 
 def test_the_best_model_of_four_points() -> None:
     """A decoder that gives each quadrant of the plane to one point reaches −log 4, and nothing else more."""
-    model = four_points.vae()
+    model = FOUR.vae()
 
     class Quadrants(torch.nn.Module):
         def forward(self, z: torch.Tensor) -> torch.Tensor:
@@ -24,7 +26,7 @@ def test_the_best_model_of_four_points() -> None:
             return 1e3 * (z.sign() @ signs.T - 1)
 
     model.decoder = Quadrants()
-    assert four_points.log_likelihood(model) == pytest.approx(-math.log(4), abs=0.05)  # nodes on the axes fall between
+    assert FOUR.log_likelihood(model) == pytest.approx(-math.log(4), abs=0.05)  # nodes on the axes fall between
 
 
 def test_misfit_of_the_prior_itself_is_small() -> None:
@@ -36,18 +38,18 @@ def test_misfit_of_the_prior_itself_is_small() -> None:
 def test_the_bound_by_histograms_is_that_of_a_normal_encoder() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = four_points.vae()
+        model = FOUR.vae()
         with torch.no_grad():
             model.encoder[-1].weight.mul_(5)  # type: ignore[operator, index, union-attr]
             loss = float(model.loss(four_points.points(40_000)))
-            assert four_points.bound(model, four_points.codes(model)) == pytest.approx(-loss, abs=0.05)
-            assert four_points.bound(model, four_points.codes(model)) < four_points.log_likelihood(model)
+            assert four_points.bound(model, FOUR.codes(model)) == pytest.approx(-loss, abs=0.05)
+            assert four_points.bound(model, FOUR.codes(model)) < FOUR.log_likelihood(model)
 
 
 def test_the_posterior_of_eight_schools_by_importance() -> None:
     """Quadrature over (μ, τ) against weights of the whole model's prior draws."""
     generator = torch.Generator().manual_seed(0)
-    exact, density = eight_schools.posterior(4000, generator)
+    exact, density = SCHOOLS.posterior(4000, generator)
     assert float(density.sum()) == pytest.approx(1)
     z = torch.randn(100_000, eight_schools.LATENT, generator=generator)
     weights = torch.softmax(eight_schools.Schools()(z, eight_schools.Effects()(z)), 0).double()
@@ -84,7 +86,7 @@ def test_toys_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples of the data themselves find all modes; the rows say so, and the protocol the steps of each loss."""
     given: dict[int, set[str]] = {}
 
-    def perfect(data: str, loss: toys.Loss, steps: int, seed: int) -> dict[str, Any]:
+    def perfect(protocol: toys.Toy, data: str, loss: toys.Loss, steps: int, seed: int) -> dict[str, Any]:
         given.setdefault(steps, set()).add(next(name for name in toys.LOSSES if toys.LOSSES[name] is loss))
         x = load(data, seed + 1).test
         found: dict[str, Any] = {"energy": 0.0, "w2": 0.0, "points": x.tolist()}
@@ -110,7 +112,7 @@ def test_a_toys_part_is_of_its_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Where one loss gets other settings, the kept parts of the others stay what they are, and its own does not."""
     made: list[str] = []
 
-    def one(data: str, loss: toys.Loss, steps: int, seed: int) -> dict[str, Any]:
+    def one(protocol: toys.Toy, data: str, loss: toys.Loss, steps: int, seed: int) -> dict[str, Any]:
         made.append(next(name for name in toys.LOSSES if toys.LOSSES[name] is loss))
         if len(made) in (len(toys.SHORT), len(toys.SHORT) + 2):
             raise KeyboardInterrupt
@@ -126,19 +128,18 @@ def test_a_toys_part_is_of_its_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_one_toy_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toys, "JUDGES", 100)
+def test_one_toy_is_trained() -> None:
+    protocol = toys.Toy(3, 3, compared=100)
     for loss in toys.LOSSES.values():
-        found = toys._one("ring8", replace(loss, training=replace(loss.training, batch=32)), steps=3, seed=0)
+        found = toys._one(protocol, "ring8", replace(loss, training=replace(loss.training, batch=32)), steps=3, seed=0)
         assert math.isfinite(found["energy"])
 
 
 @pytest.mark.slow
 def test_wae_any_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wae_any, "STEPS", {False: 2})
-    made = wae_any._one("energy", 0, full=False)
-    assert 0.5 < made["c2st"] <= 1
-    monkeypatch.setattr(wae_any, "_one", lambda *_: made)
-    rows = wae_any._run(Setup()).rows
+    part = wae_any._one(wae_any.WAEAny(), 2, "energy", 0)
+    assert 0.5 < part["c2st"] <= 1
+    monkeypatch.setattr(wae_any, "_one", lambda *_: part)
+    rows = wae_any._run(wae_any.WAEAny(), Setup()).rows
     assert {row.passed for row in rows if "over the plain" in row.quantity} == {True}
     assert all(row.passed is False for row in rows if "C2ST" in row.quantity and row.passed is not None)

@@ -10,7 +10,7 @@ from divkit.reproduce import CASES, Setup
 from divkit.reproduce.bernoulli_bias import LOSSES, bias
 from divkit.reproduce.categorical_bias import by_descent, by_search, gap, predicted, samples
 from divkit.reproduce.critic_surface import DATA, sides
-from divkit.reproduce.parallel_lines import descended, line
+from divkit.reproduce.parallel_lines import ParallelLines, descended, line
 from divkit.transport import Wasserstein
 
 
@@ -49,7 +49,7 @@ def test_minimisers_of_mean_sample_distances() -> None:
 def test_lines_descend_by_the_exact_distance() -> None:
     z = torch.tensor([0.25, 0.5])
     assert line(2.0, z).tolist() == [[2.0, 0.25], [2.0, 0.5]]
-    path = descended(Wasserstein(1.0), 0, 5, solved=True)
+    path = descended(ParallelLines(steps=5), Wasserstein(1.0), 0, solved=True)
     assert path == pytest.approx([1.0 - 0.05 * step for step in range(6)], abs=0.01)
 
 
