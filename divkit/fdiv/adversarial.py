@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from divkit.core.estimate import Bias, Terms
+from divkit.critic import Variational
 from divkit.critic.dual import Dual
 from divkit.data.measure import Measure
 from divkit.fdiv.records import FDivergence
@@ -32,8 +33,7 @@ class Adversarial(Dual):
     Examples
     --------
     >>> import torch, divkit as dk
-    >>> from divkit.critic import Variational
-    >>> criterion = dk.Criterion(Variational(Adversarial(dk.fdiv.PEARSON)))
+    >>> criterion = dk.Criterion(Adversarial(dk.fdiv.PEARSON))
     >>> float(criterion(torch.zeros(8, 1), torch.zeros(8, 1))) <= 0.0  # a bound of a divergence that is zero
     True
     """
@@ -48,6 +48,10 @@ class Adversarial(Dual):
     @property
     def problem(self) -> Hashable:
         return type(self), self.record
+
+    def divergence(self) -> Variational:
+        """Return the game with a trained critic, which stands wherever a divergence's name does."""
+        return Variational(self)
 
     def activated(self, v: Tensor) -> Tensor:
         """T = g_f(V), in float64."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Bias, Terms
+from divkit.critic import Shrunk, Variational, groupsort
 from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.data.measure import Measure
 from divkit.fdiv.diagnoses import tail_notes
@@ -64,6 +65,10 @@ class GammaBound(Dual):
     @property
     def problem(self) -> Hashable:
         return self
+
+    def divergence(self) -> Variational:
+        """Return the estimator by critics of Lipschitz constant one, which stands wherever a divergence's name does."""
+        return Variational(self, Shrunk(groupsort()))
 
     def in_units(self, unit: float) -> GammaBound:
         return replace(self, lipschitz=self.lipschitz * unit)

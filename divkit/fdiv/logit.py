@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Terms
+from divkit.critic import Variational
 from divkit.critic.dual import Calibration, Dual, Scores, Sides
 from divkit.data.measure import Measure
 from divkit.fdiv.calibration import believable, platt
@@ -26,6 +27,10 @@ class LogitDual(Dual):
     @property
     def problem(self) -> Hashable:
         return self.train
+
+    def divergence(self) -> Variational:
+        """Return the estimator by a trained critic of this dual, which stands wherever a divergence's name does."""
+        return Variational(self)
 
     def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self.train.limit(s.dtype)

@@ -9,8 +9,8 @@ from torch.distributions import Normal
 
 import divkit as dk
 from divkit.core.estimate import Terms
-from divkit.critic import Variational
-from divkit.fdiv import KL, Bound, ConjugateRenyi, DensityRatio, Given, Renyi
+from divkit.critic import Shrunk, Variational, groupsort
+from divkit.fdiv import KL, TABLE, Bound, ConjugateRenyi, DensityRatio, DonskerVaradhan, GammaBound, Given, Renyi
 
 WIDE, NARROW = Normal(0.3, 1.8), Normal(0.0, 1.0)
 ORDERS = (0.3, 0.5, 2.0)
@@ -116,3 +116,14 @@ def test_all_are_read_from_one_logit() -> None:
     names = ("kl", "kl-dv", "renyi:order=.5", "renyi:order=2", "pearson-hcr", "js")
     assert len({dk.get(name).problem for name in names}) == 1
     assert Bound(KL).problem == Renyi(2.0).problem
+
+
+def test_a_record_and_a_dual_stand_where_a_name_does() -> None:
+    for name, record in TABLE.items():
+        assert record.divergence() == Bound(record).divergence() == dk.get(name)
+    assert DonskerVaradhan().divergence() == dk.get("kl-dv")
+    assert Renyi(0.5).divergence() == dk.get("renyi:order=.5")
+    assert GammaBound(KL).divergence().critic == Shrunk(groupsort())
+    ratio = DensityRatio(lambda points: points[:, 0] - 0.5)
+    x, y = drawn(Normal(1.0, 1.0), NARROW, 50, 50)
+    assert dk.estimate(ratio, x, y).value == dk.estimate(ratio.divergence("kl"), x, y).value
