@@ -44,6 +44,7 @@ __all__ += table.__all__
 
 
 def _trained(dual: Dual, seed: int, folds: int, steps: int) -> Variational:
+    """Return the estimator by a trained critic of a dual; it serves the factories below, whose arguments are options."""
     return Variational(dual, ascent=Ascent(seed=seed, folds=folds, steps=steps))
 
 

@@ -38,4 +38,5 @@ class Interval:
 
 
 def _number(value: float) -> str:
+    """Return an end of an interval as text."""
     return ("-∞" if value < 0 else "∞") if math.isinf(value) else f"{value + 0.0:.6g}"  # not "-0"

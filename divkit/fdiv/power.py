@@ -112,6 +112,7 @@ def alpha(order: float) -> FDivergence:
 
 @lru_cache(maxsize=256)
 def _alpha(order: float) -> FDivergence:
+    """Return the record of an order, the same object for equal orders."""
     upper = math.inf if order > 1 else 1 / (1 - order)
 
     def conjugate(t: Tensor) -> Tensor:

@@ -200,6 +200,7 @@ class FDivergence:
 
 @lru_cache(maxsize=256)
 def _limit(record: FDivergence, dtype: torch.dtype) -> float:
+    """Return `FDivergence.limit` of a record, by bisection to 1e-3."""
     largest = torch.finfo(dtype).max / 2.0**10  # leaves room for slopes, and for sums of a thousand
 
     def representable(v: float) -> bool:

@@ -46,6 +46,7 @@ __all__ = [
 
 
 def _jeffreys_conjugate(t: torch.Tensor) -> torch.Tensor:
+    """Return f*(t) = b(v) at the root v of a(v) = t."""
     v = -log_wright_omega(1 - t)  # solves 1 + v − e^{−v} = t
     return torch.expm1(v) + v
 
@@ -133,6 +134,7 @@ TV = FDivergence(
 
 
 def _le_cam_conjugate(t: torch.Tensor) -> torch.Tensor:
+    """Return f*(t) = 4 − t − 4√(1 − t), −1 below t = −3, written without cancellation at 0."""
     t = t.clamp(min=-3)
     root = torch.sqrt(1 - t)
     return t * (3 - root) / (1 + root)

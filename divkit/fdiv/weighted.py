@@ -93,6 +93,7 @@ def relative_pearson(weight: float = 0.5) -> FDivergence:
 
 @lru_cache(maxsize=256)
 def _weighted_js(weight: float) -> FDivergence:
+    """Return the record of a weight, the same object for equal weights."""
     rest, upper = 1 - weight, -weight * math.log(weight)
 
     def generator(u: Tensor) -> Tensor:
@@ -125,6 +126,7 @@ def _weighted_js(weight: float) -> FDivergence:
 
 @lru_cache(maxsize=256)
 def _skew_kl(weight: float) -> FDivergence:
+    """Return the record of a weight, the same object for equal weights."""
     rest = 1 - weight
 
     def canonical(v: Tensor) -> Tensor:
@@ -153,6 +155,7 @@ def _skew_kl(weight: float) -> FDivergence:
 
 @lru_cache(maxsize=256)
 def _relative_pearson(weight: float) -> FDivergence:
+    """Return the record of a weight, the same object for equal weights."""
     rest = 1 - weight
 
     def excess(v: Tensor) -> Tensor:  # z = p/m − 1

@@ -127,11 +127,12 @@ class _Fitted:
     sharpness: float
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
+        """Return T under each relabelling."""
         scores = _scores(self.points, self.kernels, self.scale, labels)
         return torch.logsumexp(self.sharpness * scores, 0).sub(math.log(len(self.kernels))) / self.sharpness
 
     def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """Return a description of the kernel with the largest normalised MMD."""
+        """Describe the kernel with the largest normalised MMD."""
         return described(self.kernels[int(_scores(self.points, self.kernels, self.scale, label[None])[:, 0].argmax())])
 
 

@@ -20,6 +20,7 @@ __all__ = ["run_test", "test"]
 
 
 def _adaptive(bandwidths: int = Adaptive.bandwidths, sharpness: float = Adaptive.sharpness) -> Adaptive:
+    """Return the adaptive test with these options."""
     return Adaptive(bandwidths, sharpness)
 
 
