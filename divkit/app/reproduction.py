@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from divkit.app.workers import run_apart
+from divkit.comparison.report import template
 from divkit.reproduce import CASES, OTHER_DATA, UNCONFIRMED, Case, Result, Row, Setup, load, perform, write
 from divkit.support.spelling import meant
 from divkit.support.words import numbers, seconds
@@ -215,13 +216,8 @@ def _table(sheet: Sheet, width: int, narrow: int = 70) -> Iterator[tuple[str, st
 
 def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
     """Return the page: a verdict per case, then each case with its protocol, rows and picture."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader("divkit.app")
-    )
     now, results = datetime.now().astimezone(), finished.values()
-    page: str = environment.get_template("reproduction.html.j2").render(
+    return template("divkit.app", "reproduction.html.j2").render(
         cases=[Sheet.of(CASES[name], result) for name, result in finished.items()],
         titles=TITLES,
         broken=broken,
@@ -231,7 +227,6 @@ def render(finished: Mapping[str, Result], broken: Mapping[str, str]) -> str:
         took=round(sum(result.processor for result in results if math.isfinite(result.processor)) / 60),
         now=f"{now.day} {now:%B %Y, %H:%M %Z}",
     )
-    return page
 
 
 def _summary(result: Result) -> str:

@@ -119,7 +119,6 @@ def compare(
         rows = run.rows(progress or silent)
         if test:
             rows = run.tested(rows, permutations, progress or silent)
-    relabellings = permutations if test else 0
     options = {
         "scale": units.value,
         "max_rows": max_rows,
@@ -141,7 +140,7 @@ def compare(
             scale=encoded.scale,
             missing=rule.value,
             max_rows=max_rows,
-            permutations=relabellings,
+            permutations=permutations if test else 0,
             seconds=time.perf_counter() - started,
             versions={"python": python_version(), **{name: _version(name) for name in PACKAGES}},
             command=_command([name for name, _ in named], sides, options),

@@ -158,9 +158,10 @@ class Findings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object of ``divkit compare --json``: a number that is not finite is None, with the reason beside it."""
+        x, y = ({"label": side.label, "rows": side.rows, "dropped": side.dropped} for side in (self.x, self.y))
         comparison = {
-            "x": _sample(self.x),
-            "y": _sample(self.y),
+            "x": x,
+            "y": y,
             "estimates": [row.to_dict() for row in self.rows],
             "verdict": None if self.verdict is None else self.verdict.to_dict(),
             "shared": [{"name": name, "seconds": seconds} for name, seconds in self.shared],
@@ -178,11 +179,6 @@ def _no_estimate() -> dict[str, Any]:
     nothing = torch.empty(0), torch.empty(0)
     empty = Estimate("", math.nan, 0, 0, Bias.UNKNOWN, Solution(), {}, {}, nothing, Uncertainty(()))
     return dict.fromkeys(empty.to_dict()) | {"converged": False}
-
-
-def _sample(sample: Sample) -> dict[str, Any]:
-    """Return a sample without its rows."""
-    return {"label": sample.label, "rows": sample.rows, "dropped": sample.dropped}
 
 
 def _plain(value: Any) -> Any:

@@ -31,7 +31,7 @@ def headline(findings: Findings, clear: Sequence[str], level: float = 0.05) -> H
     x, y = Name.of(findings.x.label), Name.of(findings.y.label)
     solved = [row for row in findings.rows if _solved(row)]
     tests = [row.holm for row in solved if row.holm is not None and math.isfinite(row.holm)]
-    intervals = [_lies_above(row) for row in solved if _comparable(row)]
+    intervals = [above for row in solved if (above := _lies_above(row)) is not None]
     count, adaptive = len(findings.rows) - len(solved), findings.verdict
     of_all = f" {count}\u00a0of\u00a0{len(findings.rows)} values"
     uncounted = f"{of_all} could not be had or solved, and {'is' if count == 1 else 'are'} not counted." if count else ""
@@ -95,13 +95,8 @@ def _solved(row: Row) -> bool:
     return row.estimate is not None and row.estimate.converged and math.isfinite(row.estimate.value)
 
 
-def _comparable(row: Row) -> bool:
-    """Whether a row has both an interval and a yardstick."""
-    return row.estimate is not None and row.yardstick is not None and math.isfinite(row.estimate.ci()[0] + row.yardstick)
-
-
-def _lies_above(row: Row) -> bool:
-    """Whether a row's whole interval lies above its yardstick, and above no difference."""
-    if row.estimate is None or row.yardstick is None:
-        return False
+def _lies_above(row: Row) -> bool | None:
+    """Whether a row's whole interval lies above its yardstick, and above no difference; None where it lacks one of these."""
+    if row.estimate is None or row.yardstick is None or not math.isfinite(row.estimate.ci()[0] + row.yardstick):
+        return None
     return row.estimate.ci()[0] > max(row.yardstick, reading(row.name).rest)

@@ -16,7 +16,7 @@ from divkit.core.estimate import Bias, Status
 from divkit.support.words import Name, plain, probability
 from divkit.support.writing import write as replace_file
 
-__all__ = ["render", "write"]
+__all__ = ["render", "template", "write"]
 
 
 def write(findings: Findings, path: str | Path) -> None:
@@ -36,7 +36,7 @@ def render(findings: Findings) -> str:
     excerpt = Excerpt.of(findings, seed)
     now = datetime.now().astimezone()
     x, y = findings.x, findings.y
-    return _template().render(
+    return template("divkit.comparison", "report.html.j2").render(
         sides=[(Name.of(side.label, 60), side, len(rows)) for side, rows in ((x, excerpt.x), (y, excerpt.y))],
         page=Page.of(findings, excerpt.clear),
         findings=findings,
@@ -54,11 +54,10 @@ def render(findings: Findings) -> str:
 
 
 @cache
-def _template() -> Template:
-    """Return the page's template, read once."""
-    loader = PackageLoader("divkit.comparison")
+def template(package: str, name: str) -> Template:
+    """Return a page's template from a package's folder of templates, read once: all that it shows is escaped."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=loader
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader(package)
     )
     environment.filters |= {"plain": plain, "probability": probability, "thousands": lambda count: f"{count:,}"}
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)

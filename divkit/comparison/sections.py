@@ -17,7 +17,7 @@ from divkit.core.estimate import Estimate
 from divkit.data.measure import Measure
 from divkit.support.words import Name, numbers, percent
 
-__all__ = ["Contribution", "Excerpt", "Level", "Panel", "Picture", "Unusual", "Weighty", "cloud", "panels", "weighty"]
+__all__ = ["Contribution", "Excerpt", "Level", "Panel", "Picture", "Weighty", "cloud", "panels", "weighty"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,47 +102,6 @@ class Weighty:
     summary: str
 
 
-@dataclass(frozen=True)
-class Unusual:
-    """When a row is called far out in a column.
-
-    Parameters
-    ----------
-    deviations : float
-        A number is, so many pooled standard deviations from the mean.
-    rare : float
-        A word is, where less than this share of the pooled rows has it.
-    columns : int
-        Of more, only those are looked at that differ most.
-    most : int
-        No more of a row's columns are named.
-    """
-
-    deviations: float = 2.0
-    rare: float = 0.05
-    columns: int = 200
-    most: int = 3
-
-    def of(self, excerpt: Excerpt, point: NDArray[np.float64]) -> list[tuple[Name, str]]:
-        """Return the columns in which a row is far out, farthest first: no values, only which way."""
-        ranked: list[tuple[float, Name, str]] = []
-        few = len(excerpt.features) <= self.columns
-        for feature in excerpt.features if few else [gap.feature for gap in excerpt.ranked[: self.columns]]:
-            places = list(feature.columns)
-            pooled = np.concatenate([excerpt.x[:, places], excerpt.y[:, places]])
-            if feature.levels:
-                share = float((pooled[:, int(np.argmax(point[places]))] > 0).mean())
-                if share < self.rare:
-                    ranked.append((1 / math.sqrt(max(share, 1e-9)), Name.of(feature.name, 24), "rare"))
-                continue
-            spread = float(pooled.std())
-            z = (float(point[places[0]]) - float(pooled.mean())) / spread if spread > 0 else 0.0
-            if abs(z) >= self.deviations:
-                ranked.append((abs(z), Name.of(feature.name, 24), "high" if z > 0 else "low"))
-        ranked.sort(key=lambda entry: -entry[0])
-        return [(name, how) for _, name, how in ranked[: self.most]]
-
-
 def panels(excerpt: Excerpt, most: int = 8) -> list[Panel]:
     """Return the columns that differ most, or all if there are few."""
     return [_panel(excerpt, gap) for gap in excerpt.ranked[:most]]
@@ -158,7 +117,7 @@ def cloud(excerpt: Excerpt, seed: int) -> Picture | None:
     return Picture(pictures.data_uri(pictures.cloud_figure(plane)), origin)
 
 
-def weighty(findings: Findings, excerpt: Excerpt, most: int = 10, unusual: Unusual = Unusual()) -> Weighty | None:
+def weighty(findings: Findings, excerpt: Excerpt, most: int = 10) -> Weighty | None:
     """Return the `most` weighty rows of the first solved divergence that has an error and one influence value per row.
 
     Leaving row i out takes wᵢ(aᵢ − ā) from the value Σ wᵢaᵢ, to first order. None where no divergence tells.
@@ -183,7 +142,7 @@ def weighty(findings: Findings, excerpt: Excerpt, most: int = 10, unusual: Unusu
                 errors=change / e.stderr,
                 in_errors=numbers([change / e.stderr], 0.1)[0],
                 change=percent(change / e.value) if e.value else "—",
-                unusual=unusual.of(excerpt, point),
+                unusual=_unusual(excerpt, point),
             )
         )
     errors = [contribution.errors for contribution in rows]
@@ -207,6 +166,32 @@ def _concentration(changes: NDArray[np.float64], largest: float, decides: float 
     advice = "No row decides alone" if largest < decides else "Look at the first of them"
     weight = f"the largest weighs {largest:.2g} standard errors"
     return f"{advice}: {weight}, and {top:,} of {len(changes):,} rows carry {percent(share)} of the variance."
+
+
+def _unusual(
+    excerpt: Excerpt, point: NDArray[np.float64], *, far: float = 2.0, rare: float = 0.05, columns: int = 200, most: int = 3
+) -> list[tuple[Name, str]]:
+    """Return the `most` columns in which a row is farthest out: no values, only which way.
+
+    A number is far out by `far` pooled standard deviations, a word where a share of less than `rare` has it. Of more than so
+    many `columns` only those are looked at that differ most.
+    """
+    ranked: list[tuple[float, Name, str]] = []
+    few = len(excerpt.features) <= columns
+    for feature in excerpt.features if few else [gap.feature for gap in excerpt.ranked[:columns]]:
+        places = list(feature.columns)
+        pooled = np.concatenate([excerpt.x[:, places], excerpt.y[:, places]])
+        if feature.levels:
+            share = float((pooled[:, int(np.argmax(point[places]))] > 0).mean())
+            if share < rare:
+                ranked.append((1 / math.sqrt(max(share, 1e-9)), Name.of(feature.name, 24), "rare"))
+            continue
+        spread = float(pooled.std())
+        z = (float(point[places[0]]) - float(pooled.mean())) / spread if spread > 0 else 0.0
+        if abs(z) >= far:
+            ranked.append((abs(z), Name.of(feature.name, 24), "high" if z > 0 else "low"))
+    ranked.sort(key=lambda entry: -entry[0])
+    return [(name, how) for _, name, how in ranked[:most]]
 
 
 def _tells_rows(row: Row, sides: tuple[Measure, Measure]) -> bool:

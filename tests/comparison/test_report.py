@@ -450,7 +450,7 @@ def test_importing_and_drawing_leave_settings_alone(normal):
 
 def test_a_name_missing_from_the_template_is_an_error():
     with pytest.raises(UndefinedError):
-        report._template().render()
+        report.template("divkit.comparison", "report.html.j2").render()
 
 
 def test_a_failed_write_leaves_what_was_there(normal, tmp_path, monkeypatch):
