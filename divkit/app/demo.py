@@ -25,6 +25,8 @@ NAMES = {
 
 
 class Demo(NamedTuple):
+    """Two samples, what to call them, and a sentence on what they are."""
+
     x: Table
     y: Table
     label_x: str
@@ -33,7 +35,7 @@ class Demo(NamedTuple):
 
 
 def demo() -> Demo:
-    """Diabetes patients (Efron et al., 2004) whose disease progressed more, and less, than the median patient's.
+    """Return diabetes patients (Efron et al., 2004) whose disease progressed more, and less, than the median patient's.
 
     Body mass index, blood pressure, HDL and triglycerides differ between the two, sex and LDL hardly do.
 

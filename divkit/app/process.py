@@ -15,15 +15,14 @@ from contextlib import contextmanager, suppress
 
 __all__ = ["closed_pipe", "prepared"]
 
-PATIENCE = 1.0  # seconds between Ctrl-C and the end where compiled code does not listen
-PLAIN = dict(zip("−—–─·×′ℝ", "----*x'R"))
+PLAIN = dict(zip("−—–─·×′ℝ", "----*x'R"))  # what a character looks like in ASCII
 PLAIN |= {"‖": "||", "∫": "int", "√": "sqrt", "±": "+-", "≤": "<=", "≥": ">=", "∞": "inf", "Σ": "sum"}
 PLAIN |= dict(zip("αδεθλμνσω", ["alpha", "delta", "eps", "theta", "lambda", "mu", "nu", "sigma", "omega"]))
 
 
 @contextmanager
 def prepared() -> Iterator[None]:
-    """Streams that encode anything, warnings as single lines, and Ctrl-C that ends the process within two seconds."""
+    """Make streams encode anything, print warnings as single lines, and let Ctrl-C end the process within two seconds."""
     codecs.register_error("divkit", _similar)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):
@@ -37,7 +36,7 @@ def prepared() -> Iterator[None]:
 
 
 def closed_pipe(code: int) -> int:
-    """Flush; where the reader has gone, leave quietly with 1."""
+    """Flush stdout and return the exit code: where the reader has gone, 1 without a word."""
     try:
         sys.stdout.flush()
     except (BrokenPipeError, ValueError):
@@ -53,30 +52,32 @@ def closed_pipe(code: int) -> int:
 
 
 def _watch() -> None:
-    """Leave soon after Ctrl-C, whatever compiled code the main thread is in."""
+    """Start a thread that ends the process soon after Ctrl-C, whatever compiled code the main thread is in."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=_leave, args=(reading,), daemon=True).start()
 
 
-def _leave(reading: int) -> None:
+def _leave(reading: int, patience: float = 1.0) -> None:
+    """Wait for Ctrl-C, then give Python `patience` seconds to end by itself before the process is ended."""
     while os.read(reading, 1) != bytes([signal.SIGINT]):
         pass
-    time.sleep(PATIENCE)
+    time.sleep(patience)
     os.write(2, b"\ndivkit: interrupted.\n")
     os._exit(130)
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Print a warning as one line on stderr."""
     print(f"note: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _similar(error: UnicodeError) -> tuple[str | bytes, int]:
-    """ASCII that reads like what the stream cannot encode."""
+    """Return ASCII that reads like the text that a stream cannot encode, and where the text ends."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
-    raised = "^" if unicodedata.decomposition(text[0]).startswith("<super>") else ""
-    flat = "".join(PLAIN.get(c, c) for c in unicodedata.normalize("NFKD", text))
-    return raised + flat.encode("ascii", "replace").decode("ascii"), error.end
+    power = "^" if unicodedata.decomposition(text[0]).startswith("<super>") else ""
+    similar = "".join(PLAIN.get(c, c) for c in unicodedata.normalize("NFKD", text))
+    return power + similar.encode("ascii", "replace").decode("ascii"), error.end

@@ -15,7 +15,7 @@ from divkit.support.words import Name, numbers, probability, seconds
 
 __all__ = ["Entry", "Mark", "as_text", "entries", "marks"]
 
-NOTHING = "—"
+NOTHING = "—"  # stands where a row has no number
 BIAS = {Bias.NONE: "none", Bias.BELOW: "too low", Bias.ABOVE: "too high", Bias.UNKNOWN: "unknown"}
 STATUS = {
     Status.CONVERGED: "solved",
@@ -122,6 +122,7 @@ def marks(rows: Sequence[Row], margin: float = 3.0) -> list[Mark | None]:
     below = max(below, 0.0)
 
     def place(v: float | None) -> float | None:
+        """Return the percentage of the width at which a number of units from the rest stands."""
         return None if v is None else round(margin + (100 - 2 * margin) * (v + below) / (1 + below), 2)
 
     rest = place(0.0) or 0.0

@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One divergence.
+    """One divergence of x from y, with its yardstick and its test.
 
     Parameters
     ----------

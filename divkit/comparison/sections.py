@@ -83,7 +83,7 @@ class Picture:
 class Contribution:
     """One row of x or y: by how much leaving it out lowers the value."""
 
-    side: int
+    side: int  # 0 for x, 1 for y
     row: str
     errors: float
     in_errors: str

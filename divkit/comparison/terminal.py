@@ -17,7 +17,7 @@ from divkit.support.words import Name, plain, seconds
 
 __all__ = ["captured", "listing", "plain_text", "show"]
 
-SAID = ("p", "p (Holm)", "yardstick", "seconds")  # cells that need their title beside them where there is no table
+TITLED = ("p", "p (Holm)", "yardstick", "seconds")  # cells that need their title beside them where there is no table
 GAP = 2  # blanks between two columns
 NARROW = 50  # letters: in fewer, two columns of text are hard to read
 
@@ -42,7 +42,7 @@ def show(findings: Findings, console: Console) -> None:
         console.print(_table(columns, rows))
     else:
         for row in rows:
-            console.print(Text(" ".join(f"{c.title} {c.cell(row)}" if c.title in SAID else c.cell(row) for c in columns)))
+            console.print(Text(" ".join(f"{c.title} {c.cell(row)}" if c.title in TITLED else c.cell(row) for c in columns)))
     console.print()
     below = _below(findings, [column.title for column in left_out])
     if console.width < NARROW:
