@@ -2,7 +2,7 @@
 
 from divkit.comparison.comparison import Comparison
 from divkit.comparison.door import DEFAULT, compare
-from divkit.comparison.findings import Row, Sample
+from divkit.comparison.findings import Findings, Row, Sample, Settings
 from divkit.core.door import estimate
 
-__all__ = ["DEFAULT", "Comparison", "Row", "Sample", "compare", "estimate"]
+__all__ = ["DEFAULT", "Comparison", "Findings", "Row", "Sample", "Settings", "compare", "estimate"]
