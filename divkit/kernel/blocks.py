@@ -15,14 +15,12 @@ from divkit.core.estimate import Bias, Solution, Terms
 from divkit.core.notes import Note
 from divkit.core.uncertainty import Remainder
 from divkit.data.measure import Measure
-from divkit.kernel.kernels import Gaussian, Kernel, thinned
-from divkit.kernel.mmd import MMD
+from divkit.kernel.kernels import Gaussian, Kernel
+from divkit.kernel.mmd import MMD, solved_by_few
 from divkit.kernel.statistic import require_two
 from divkit.support.checks import whole
 
 __all__ = ["BlockMMD"]
-
-FITTED = 2000  # rows of each sample that a bandwidth is found from
 
 
 @dataclass(frozen=True)
@@ -74,31 +72,30 @@ class BlockMMD(Divergence):
                 )
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
-        if start is not None:
-            return start
-        p, q = (Measure(thinned(m.flat, FITTED)) for m in (x, y))
-        return MMD(self.kernel).solve(p, q)
+        return start or solved_by_few(self.kernel, x, y)
 
-    def _pairs(self, x: Measure, y: Measure) -> Iterator[tuple[Measure, Measure]]:
+    def _blocks(self, x: Measure, y: Measure) -> Iterator[tuple[Measure, Measure]]:
+        """Cut both samples into as many blocks of consecutive rows."""
         count = max(1, min(x.n, y.n) // self.block)
         rows = (torch.arange(m.n, device=m.device).tensor_split(count) for m in (x, y))
         for i, j in zip(*rows):
             yield x.take(i), y.take(j)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        one = MMD(self.kernel)
-        found = [(p, q, one.terms(p, q, solution)) for p, q in self._pairs(x, y)]
-        count = len(found)
+        mmd = MMD(self.kernel)
+        blocks = list(self._blocks(x, y))
+        parts = [mmd.terms(p, q, solution) for p, q in blocks]
+        count = len(blocks)
         return Terms(
-            torch.cat([terms.x * (x.n / (p.n * count)) for p, _, terms in found]),
-            torch.cat([terms.y * (y.n / (q.n * count)) for _, q, terms in found]),
+            torch.cat([part.x * (x.n / (p.n * count)) for (p, _), part in zip(blocks, parts)]),
+            torch.cat([part.y * (y.n / (q.n * count)) for (_, q), part in zip(blocks, parts)]),
             Remainder(
-                math.hypot(*(terms.rest.second_order for *_, terms in found)) / count,
-                growth=sum(terms.rest.growth for *_, terms in found) / count**2,
+                math.hypot(*(part.rest.second_order for part in parts)) / count,
+                growth=sum(part.rest.growth for part in parts) / count**2,
             ),
-            {**found[0][2].notes, Note.BLOCKS: count},
+            {**parts[0].notes, Note.BLOCKS: count},
         )
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
-        one = MMD(self.kernel)
-        return torch.stack([one.descend(p, q, solution) for p, q in self._pairs(x, y)]).mean()
+        mmd = MMD(self.kernel)
+        return torch.stack([mmd.descend(p, q, solution) for p, q in self._blocks(x, y)]).mean()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from divkit.core import registry
 from divkit.core.divergence import Divergence
+from divkit.kernel.names import FACTORIES
 from divkit.support.checks import whole
 
 __all__ = ["TABLE", "Convention", "convert", "restore"]
@@ -47,8 +47,8 @@ class Convention:
     root: float = 1.0
 
     def divergence(self, **fields: Any) -> Divergence:
-        """The divergence whose value is meant, further fields set by keyword."""
-        return registry.get(self.name, **{**self.fields, **fields})
+        """Return the divergence whose value is meant, further fields set by keyword."""
+        return FACTORIES[self.name](**{**self.fields, **fields})
 
 
 UNBIASED = {"unbiased": True}
@@ -74,14 +74,14 @@ TABLE: Mapping[str, Convention] = {
 
 
 def convert(to: str, value: float, n: int, m: int) -> float:
-    """Another package's number, from ours for samples of n and m rows.
+    """Return another package's number, from ours for samples of n and m rows.
 
     Parameters
     ----------
     to : str
         A key of `TABLE`.
     value : float
-        That of ``TABLE[to].divergence()``. Below zero, a root is zero.
+        The value of ``TABLE[to].divergence()``. Below zero, a root is zero.
     n, m : int
 
     Raises
@@ -96,13 +96,13 @@ def convert(to: str, value: float, n: int, m: int) -> float:
     >>> round(convert("scipy", TABLE["scipy"].divergence().estimate(x, y).value, 2, 3), 6)
     1.900292
     """
-    found = _found(to, n, m)
-    scaled = found.factor(n, m) * value
-    return scaled if found.root == 1 else math.pow(max(scaled, 0.0), 1 / found.root)
+    convention = _convention(to, n, m)
+    scaled = convention.factor(n, m) * value
+    return scaled if convention.root == 1 else math.pow(max(scaled, 0.0), 1 / convention.root)
 
 
 def restore(source: str, value: float, n: int, m: int) -> float:
-    """Our number from another package's.
+    """Return our number, from another package's for samples of n and m rows.
 
     Raises
     ------
@@ -115,13 +115,14 @@ def restore(source: str, value: float, n: int, m: int) -> float:
     >>> restore("geomloss-energy", 0.5, 10, 20)
     1.0
     """
-    found = _found(source, n, m)
-    if found.root != 1 and not (value >= 0 and math.isfinite(value)):
-        raise ValueError(f"{found.call} is a root and cannot be {value:g}.")
-    return math.pow(value, found.root) / found.factor(n, m)
+    convention = _convention(source, n, m)
+    if convention.root != 1 and not (value >= 0 and math.isfinite(value)):
+        raise ValueError(f"{convention.call} is a root and cannot be {value:g}.")
+    return math.pow(value, convention.root) / convention.factor(n, m)
 
 
-def _found(key: str, n: int, m: int) -> Convention:
+def _convention(key: str, n: int, m: int) -> Convention:
+    """Return the convention of that key, for sizes that samples can have."""
     if key not in TABLE:
         raise ValueError(f"unknown convention {key!r}; known are {', '.join(TABLE)}.")
     whole("n", n)

@@ -1,4 +1,9 @@
-"""Kernels of one formula each."""
+"""Kernels of one formula each.
+
+Written with d = |x − y|, s = d² where not said otherwise. `value` is k of s, and `value_and_slope` also gives 2 dk/ds as a
+tensor times a number. Both take tiles of s that they may overwrite, and bounded numbers: a coefficient beyond the dtype would
+make 0 · ∞ of a kernel that is constant or a spike anyway.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +31,6 @@ __all__ = [
     "RationalQuadratic",
 ]
 
-LOG2E = math.log2(math.e)
-FLOOR = -126.0  # the exponent below which exp2 of float32 is 40 times slower
-STEEP = 1e18  # times 2^FLOOR a slope of 1e-20 of the frame's unit, which nobody sees
-NEAR = torch.finfo(torch.float64).eps  # a squared distance below which a slope of 1/d stops growing
-LEAST = 1e-300  # and its reciprocal are representable
-
 
 @dataclass(frozen=True)
 class Gaussian(Kernel):
@@ -52,11 +51,11 @@ class Gaussian(Kernel):
 
     def value(self, s: Tensor) -> Tensor:
         narrowness = 1 / _number(self.bandwidth) ** 2
-        return _exp2(s.mul_(-_held(LOG2E / 2 * narrowness, s)), narrowness)
+        return _exp2(s.mul_(-_bounded(math.log2(math.e) / 2 * narrowness, s)), narrowness)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         k = self.value(s)
-        return k, k, -_held(1 / _number(self.bandwidth) ** 2, s)
+        return k, k, -_bounded(1 / _number(self.bandwidth) ** 2, s)
 
     def scaled(self, factor: float) -> Kernel:
         return Gaussian(_divided(_number(self.bandwidth), factor, 2))
@@ -77,12 +76,12 @@ class Laplace(Kernel):
 
     def _of_distance(self, d: Tensor) -> Tensor:
         narrowness = 1 / _number(self.bandwidth)
-        return _exp2(d * -_held(LOG2E * narrowness, d), narrowness)
+        return _exp2(d * -_bounded(math.log2(math.e) * narrowness, d), narrowness)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         d = s.sqrt_()
         k = self._of_distance(d)
-        return k, k * _reciprocal(d), -_held(1 / _number(self.bandwidth), s)
+        return k, k * _reciprocal(d), -_bounded(1 / _number(self.bandwidth), s)
 
     def scaled(self, factor: float) -> Kernel:
         return Laplace(_divided(_number(self.bandwidth), factor, 1))
@@ -90,9 +89,9 @@ class Laplace(Kernel):
 
 @dataclass(frozen=True)
 class LaplaceL1(Kernel):
-    """The product over coordinates of Laplace kernels, k = exp(−‖x − y‖₁/σ), scikit-learn's `laplacian_kernel`.
+    """The product over coordinates of Laplace kernels, k = exp(−s/σ) with s = ‖x − y‖₁, scikit-learn's `laplacian_kernel`.
 
-    For estimates and tests: it has no gradient.
+    It serves estimates and tests: it has no gradient.
     """
 
     form: ClassVar[Form] = CityBlock
@@ -103,11 +102,7 @@ class LaplaceL1(Kernel):
 
     def value(self, s: Tensor) -> Tensor:
         narrowness = 1 / _number(self.bandwidth)
-        return _exp2(s.mul_(-_held(LOG2E * narrowness, s)), narrowness)
-
-    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
-        k = self.value(s)
-        return k, k, -_held(1 / _number(self.bandwidth), k)
+        return _exp2(s.mul_(-_bounded(math.log2(math.e) * narrowness, s)), narrowness)
 
     def scaled(self, factor: float) -> Kernel:
         return LaplaceL1(_divided(_number(self.bandwidth), factor, 1))
@@ -123,11 +118,11 @@ class IMQ(Kernel):
         _positive("scale", self.scale)
 
     def value(self, s: Tensor) -> Tensor:
-        return s.mul_(_held(1 / self.scale, s)).add_(1).reciprocal_()
+        return s.mul_(_bounded(1 / self.scale, s)).add_(1).reciprocal_()
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         k = self.value(s)
-        return k, k.square(), -_held(2 / self.scale, s)
+        return k, k.square(), -_bounded(2 / self.scale, s)
 
     def scaled(self, factor: float) -> Kernel:
         return IMQ(_divided(self.scale / factor, factor, 1))
@@ -148,12 +143,12 @@ class RationalQuadratic(Kernel):
         return self._base(s).pow_(-self.alpha)
 
     def _base(self, s: Tensor) -> Tensor:
-        return s.mul_(_held(1 / (2 * self.alpha * _number(self.length) ** 2), s)).add_(1)
+        return s.mul_(_bounded(1 / (2 * self.alpha * _number(self.length) ** 2), s)).add_(1)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         base = self._base(s)
         k = base.pow(-self.alpha)
-        return k, k / base, -_held(1 / _number(self.length) ** 2, s)
+        return k, k / base, -_bounded(1 / _number(self.length) ** 2, s)
 
     def scaled(self, factor: float) -> Kernel:
         return RationalQuadratic(self.alpha, _divided(_number(self.length), factor, 2))
@@ -204,7 +199,7 @@ class NegativeDistance(Kernel):
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         if self.exponent == 1:
-            slope = s.clamp(min=NEAR).rsqrt_().neg_()
+            slope = s.clamp(min=torch.finfo(torch.float64).eps).rsqrt_().neg_()
             return s.mul_(slope), slope, 1.0
         d = s.sqrt_()
         power = d.pow(self.exponent)
@@ -226,44 +221,47 @@ class MultiscaleIMQ(Kernel):
     def fit(self, pooled: Tensor) -> tuple[dict[str, float], str | None]:
         return {"dimension": float(pooled.shape[1])}, None
 
-    def fitted(self, found: Mapping[str, float]) -> Kernel:
-        return Sum(tuple(IMQ(2 * found["dimension"] * self.sigma**2 * s) for s in self.scales))
+    def fitted(self, numbers: Mapping[str, float]) -> Kernel:
+        return Sum(tuple(IMQ(2 * numbers["dimension"] * self.sigma**2 * s) for s in self.scales))
 
     def value(self, s: Tensor) -> Tensor:
         raise TypeError("MultiscaleIMQ depends on the dimension: fit it first.")
 
-    def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
-        raise TypeError("MultiscaleIMQ depends on the dimension: fit it first.")
-
 
 def _number(value: float | Median | None) -> float:
+    """Return a parameter, which must not be left to the data any more."""
     if not isinstance(value, int | float):
         raise TypeError(f"{value!r} depends on the data: fit the kernel first.")
     return value
 
 
 def _positive(name: str, value: float | Median) -> None:
+    """Refuse a parameter that is neither positive nor left to the data."""
     if not isinstance(value, Median):
         positive(name, value)
 
 
 def _divided(length: float, factor: float, power: int) -> float:
-    """A length over the scale of the data, kept where its `power` is representable."""
-    least = math.pow(LEAST, 1 / power)
+    """Return length/factor, between bounds whose `power` and its reciprocal are representable."""
+    least = math.pow(1e-300, 1 / power)
     return min(max(length / factor, least), 1 / least)
 
 
-def _held(coefficient: float, s: Tensor) -> float:
-    """A coefficient as large as the dtype admits: at that size its kernel is constant or a spike either way."""
+def _bounded(coefficient: float, s: Tensor) -> float:
+    """Return the coefficient, at most the largest number of the dtype."""
     return min(coefficient, torch.finfo(s.dtype).max)
 
 
 def _exp2(exponent: Tensor, narrowness: float) -> Tensor:
-    """2^exponent, in place; what lies below the floor is zero where a steep slope would show it."""
-    k = exponent.clamp_(min=FLOOR).exp2_()
-    return k.masked_fill_(k <= 2.0**FLOOR, 0.0) if narrowness > STEEP else k
+    """Evaluate 2^exponent in place, at least the smallest normal number of float32, as smaller ones are 40 times slower.
+
+    It is zero instead where the slope, k times the `narrowness`, would be seen: from 1e18 on that is 1e-20 of the frame's unit.
+    """
+    least = torch.finfo(torch.float32).tiny
+    k = exponent.clamp_(min=math.log2(least)).exp2_()
+    return k.masked_fill_(k <= least, 0.0) if narrowness > 1e18 else k
 
 
 def _reciprocal(d: Tensor) -> Tensor:
-    """1/d, bounded near zero: there the gradient is x − y over a constant, zero at coincident points."""
-    return d.clamp(min=NEAR**0.5).reciprocal_()
+    """Return 1/d, bounded near zero: there the gradient is x − y over a constant, zero at coincident points."""
+    return d.clamp(min=torch.finfo(torch.float64).eps ** 0.5).reciprocal_()

@@ -1,9 +1,13 @@
-"""MMD by random Fourier features: linear in the sample size, with the features' error stated."""
+"""MMD by random Fourier features: linear in the sample size, with the features' error stated.
+
+The kernel is E φ(x)·φ(y), over a random frequency ω whose feature of a point is φ(x) = (cos ω·x, sin ω·x): so sums over pairs of
+rows become products of sums over rows. F frequencies are drawn once.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -14,16 +18,13 @@ from divkit import pairs
 from divkit.core.estimate import Solution, Terms
 from divkit.core.notes import Note
 from divkit.data.measure import Measure
-from divkit.kernel.kernels import Gaussian, Kernel, Laplace, thinned
-from divkit.kernel.mmd import MMD
+from divkit.kernel.kernels import Gaussian, Kernel, Laplace
+from divkit.kernel.mmd import solved_by_few
 from divkit.kernel.second import second_order, with_errors
 from divkit.kernel.statistic import PairStatistic
 from divkit.support.checks import whole
 
 __all__ = ["FourierMMD"]
-
-CHUNK = 1 << 21  # cosines and sines held at once
-FITTED = 2000  # rows of each sample that a bandwidth is found from
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,16 @@ class FourierMMD(PairStatistic):
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
         if start is not None:
             return start
-        p, q = (Measure(thinned(m.flat[m.weights > 0], FITTED)) for m in (x, y))
-        found = MMD(self.kernel).solve(p, q).state
+        solution = solved_by_few(self.kernel, x, y)
         d = x.flat.shape[1]
         generator = torch.Generator(device="cpu").manual_seed(self.seed)
         omega = torch.randn(d, self.frequencies, generator=generator, dtype=torch.float64, device="cpu")
         if isinstance(self.kernel, Laplace):  # whose frequencies are Cauchy's
             omega = omega / torch.randn(self.frequencies, generator=generator, dtype=torch.float64, device="cpu").abs()
-        return Solution(state={**found, "frequencies": omega.to(x.device)})  # for a bandwidth of one
+        return replace(solution, state={**solution.state, "frequencies": omega.to(x.device)})  # for a bandwidth of one
 
     def _places(self, x: Measure, y: Measure, solution: Solution) -> tuple[Kernel, Tensor, Tensor, Tensor]:
-        """The kernel, and points and frequencies in a common frame."""
+        """Return the kernel, the points of x and of y, and the frequencies (d, F), all in a common frame."""
         numbers = {key: value for key, value in solution.state.items() if key != "frequencies"}
         frame = pairs.frame(x, y)
         kernel = self.kernel.fitted(numbers).scaled(frame.scale)
@@ -103,7 +103,7 @@ class FourierMMD(PairStatistic):
         return terms._replace(rest=terms.rest.and_noise(noise), notes=notes)
 
     def _own(self, m: Measure, sums: Tensor) -> Tensor:
-        """Σ_{j≠i} wⱼ k(xᵢ, xⱼ)/(1 − Σw²) of the sums with j = i, where k is one."""
+        """Return Σ_{j≠i} wⱼ k(xᵢ, xⱼ)/(1 − Σw²), from the sums that also have j = i, where k is one."""
         w = m.weights.double()
         return (sums - w) / (1 - w.square().sum()) if self.unbiased else sums
 
@@ -117,7 +117,7 @@ class FourierMMD(PairStatistic):
         return value
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
-        """Values under relabelling, from the sums of each relabelling's features: linear in the rows."""
+        """Return values under relabelling, from the sums of each relabelling's features: linear in the rows."""
         solution = self.solve(pooled, pooled)
         _, points, _, omega = self._places(pooled, pooled, solution)
         x = total = points.new_zeros((), dtype=torch.float64)  # then (2, B, F) and (2, 1, F)
@@ -134,12 +134,13 @@ class FourierMMD(PairStatistic):
 
 
 def _features(x: Tensor, omega: Tensor) -> Tensor:  # (n, d), (d, F) -> (2, n, F)
+    """Return cos and sin of ω·xᵢ."""
     phase = x @ omega
     return torch.stack([phase.cos(), phase.sin()])
 
 
 def _mean_feature(x: Tensor, w: Tensor, omega: Tensor) -> Tensor:  # -> (2, F) float64
-    """Σ wᵢ (cos, sin)(ω·xᵢ): chunk by chunk, and again for a gradient."""
+    """Return Σ wᵢ (cos, sin)(ω·xᵢ): chunk by chunk, and again for a gradient."""
 
     def part(points: Tensor, weights: Tensor) -> Tensor:
         return torch.einsum("n,cnf->cf", weights.to(points.dtype), _features(points, omega)).double()
@@ -149,7 +150,7 @@ def _mean_feature(x: Tensor, w: Tensor, omega: Tensor) -> Tensor:  # -> (2, F) f
 
 
 def _against(x: Tensor, omega: Tensor, mean: Tensor) -> Tensor:  # -> (n,) float64
-    """The average over frequencies of (cos, sin)(ω·xᵢ) · mean."""
+    """Return the average over frequencies of (cos, sin)(ω·xᵢ) · mean."""
 
     def part(points: Tensor, mean: Tensor) -> Tensor:
         return torch.einsum("cnf,cf->n", _features(points, omega), mean.to(points.dtype)).double() / omega.shape[1]
@@ -158,9 +159,11 @@ def _against(x: Tensor, omega: Tensor, mean: Tensor) -> Tensor:  # -> (n,) float
 
 
 def _squares(mean: Tensor) -> Tensor:  # (2, F) -> (F,)
+    """Return the squared length of each frequency's (cos, sin)."""
     return mean.square().sum(0)
 
 
-def _chunks(x: Tensor, omega: Tensor) -> list[slice]:
-    rows = max(1, CHUNK // (2 * omega.shape[1]))
+def _chunks(x: Tensor, omega: Tensor, most: int = 1 << 21) -> list[slice]:
+    """Cut the rows into chunks of at most so many cosines and sines, 16 MiB of float64."""
+    rows = max(1, most // (2 * omega.shape[1]))
     return [slice(start, start + rows) for start in range(0, len(x), rows)]

@@ -1,6 +1,6 @@
 """Kernels: positive definite functions of a pair of points, as frozen specifications."""
 
-from divkit.kernel.custom import Custom
+from divkit.kernel.custom import Custom, CustomKernel
 from divkit.kernel.elementary import (
     IMQ,
     Gaussian,
@@ -17,6 +17,7 @@ from divkit.kernel.median import Median, thinned
 __all__ = [
     "IMQ",
     "Custom",
+    "CustomKernel",
     "Gaussian",
     "Kernel",
     "Laplace",

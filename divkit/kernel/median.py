@@ -27,7 +27,7 @@ class Median:
         whole("rows", self.rows, 2)
 
     def of(self, x: Tensor, norm: float = 2.0) -> tuple[float, str | None]:  # x: (N, d)
-        """Find the bandwidth of a pooled sample, and what to say of it."""
+        """Return the bandwidth of a pooled sample, and a remark where the median distance is zero."""
         distances = torch.pdist(thinned(x, self.rows), norm)
         if not len(distances):
             return 1.0, "one point has no distances; the bandwidth was set to 1"
@@ -41,7 +41,7 @@ class Median:
 
 
 def thinned(x: Tensor, rows: int) -> Tensor:  # (N, d) -> (min(N, rows), d)
-    """Rows evenly spaced along a projection, which no order of the rows changes."""
+    """Return rows evenly spaced along a projection, which no order of the rows changes."""
     if len(x) <= rows:
         return x
     order = (x @ torch.linspace(1.0, 2.0, x.shape[1], dtype=x.dtype, device=x.device)).argsort(stable=True)

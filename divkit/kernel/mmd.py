@@ -1,36 +1,28 @@
-"""Maximum mean discrepancy and energy distance: one U-statistic of a kernel."""
+"""Maximum mean discrepancy and energy distance: one two-sample statistic, of a kernel k or of k = −|x − y|^β."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from divkit import pairs
 from divkit.core.estimate import Solution, Terms
 from divkit.core.notes import Note
 from divkit.data.measure import Measure, pair
-from divkit.kernel.kernels import Gaussian, Kernel, NegativeDistance
-from divkit.kernel.second import payload, second_of_sums, with_errors
+from divkit.kernel.kernels import Gaussian, Kernel, NegativeDistance, thinned
 from divkit.kernel.statistic import PairStatistic
+from divkit.kernel.two_sample import u_null, u_terms, u_value
 
-__all__ = ["MMD", "Energy", "Witness"]
-
-SINGLE = 700  # rows from which a test's products take longer than all else, and half as long in float32
-
-
-class Spread(NamedTuple):
-    """The size of kernels over the pairs i ≠ j of the pooled rows, which no relabelling changes."""
-
-    whole: Tensor  # (K,) root mean square
-    centred: Tensor  # (K,) the same with row and column means taken out
+__all__ = ["MMD", "Energy", "Witness", "described", "solved_by_few"]
 
 
 class Witness(NamedTuple):
-    """Where two samples differ."""
+    """How much more mass x has than y at each of k points, as a kernel sees it."""
 
     value: Tensor  # (k,) float64
     stderr: Tensor  # (k,) NaN where a sample has one row
@@ -71,17 +63,19 @@ class MMD(PairStatistic):
         return "mmd"
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
-        """Find the bandwidth, once: a training loop keeps the first one."""
+        """Return the kernel's numbers that depend on the data, found once: a training loop keeps the first ones."""
         if start is not None:
             return start
         frame = pairs.frame(x, y)
         pooled = torch.cat([points[m.weights > 0] for points, m in ((frame.x, x), (frame.y, y))])
-        found, said = self.kernel.fit(pooled)
-        _examine(self.kernel.fitted(found), pooled[:4].clone())
-        found = {key: value * frame.scale if key.endswith(("bandwidth", "length")) else value for key, value in found.items()}
-        return Solution(state=found, notes={Note.BANDWIDTH_RULE: said} if said else {})
+        numbers, remark = self.kernel.fit(pooled)
+        _examine(self.kernel.fitted(numbers), pooled[:4].clone())
+        distances = self.kernel.medians()
+        numbers = {name: number * frame.scale if name in distances else number for name, number in numbers.items()}
+        return Solution(state=numbers, notes={Note.BANDWIDTH_RULE: remark} if remark else {})
 
     def _framed(self, x: Measure, y: Measure, solution: Solution) -> tuple[Kernel, Tensor, Tensor]:
+        """Return the fitted kernel and the points, in a common frame where the kernel is one of differences."""
         kernel = self.kernel.fitted(solution.state)
         if not kernel.form.vanishes:
             return kernel, x.flat, y.flat
@@ -102,33 +96,33 @@ class MMD(PairStatistic):
         return u_null(kernel, points, labels, unbiased=self.unbiased)
 
     def witness(self, x: Any, y: Any, points: Any) -> Witness:
-        """The witness function Σ wᵢ k(xᵢ, t) − Σ vⱼ k(yⱼ, t) at points t (k, *event), with its standard error at each.
+        """Return the witness function Σ wᵢ k(xᵢ, t) − Σ vⱼ k(yⱼ, t) at points t (k, *event), with its standard error at each.
 
         Positive where x has more mass than y, as the kernel sees it. Its mean over x less that over y is the V-statistic.
+        All three are arrays, or data frames of the same columns and categories.
 
         Examples
         --------
         >>> from divkit.kernel import MMD, kernels
-        >>> found = MMD(kernels.Gaussian(1.0)).witness([0.0, 0.1], [2.0, 2.1], [0.0, 2.0])
-        >>> (found.value > 0).tolist()
+        >>> witness = MMD(kernels.Gaussian(1.0)).witness([0.0, 0.1], [2.0, 2.1], [0.0, 2.0])
+        >>> (witness.value > 0).tolist()
         [True, False]
         """
         p, q = pair(x, y)
-        places, _ = pair(points, q)
+        places, _ = pair(_encoded(points, x, y) if hasattr(points, "columns") else points, q)
         with torch.no_grad():
             p, q, t = p.detach(), q.detach(), places.detach().flat.to(p.dtype)
             kernel, px, py = self._framed(p, q, self.solve(p, q))
             t = pairs.frame(p, q).place(t) if kernel.form.vanishes else t
-            (mean_x, error_x), (mean_y, error_y) = (_seen(kernel, m, held, t) for m, held in ((p, px), (q, py)))
+            (mean_x, error_x), (mean_y, error_y) = (_mean_at(kernel, m, rows, t) for m, rows in ((p, px), (q, py)))
         return Witness(mean_x - mean_y, torch.hypot(error_x, error_y))
 
     def fitted(self, pooled: Measure) -> MMD:
-        """The same with the bandwidth of the pooled sample."""
-        found = self.solve(pooled, pooled).state
-        return replace(self, kernel=self.kernel.fitted(found))
+        """Return the divergence with the numbers that the pooled sample calls for."""
+        return replace(self, kernel=self.kernel.fitted(self.solve(pooled, pooled).state))
 
     def chosen(self, pooled: Measure, label: Tensor) -> str:
-        """The kernel in words, whatever the label."""
+        """Return the kernel in words, whatever the label."""
         return described(self.kernel)
 
 
@@ -185,89 +179,41 @@ class Energy(PairStatistic):
 
 
 def described(kernel: Kernel) -> str:
-    """A fitted kernel in words, numbers to four digits."""
+    """Return a fitted kernel in words, numbers to four digits."""
     parts = [f"{f.name} {v:.4g}" for f in fields(kernel) for v in [getattr(kernel, f.name)] if isinstance(v, int | float)]
     return " of ".join([type(kernel).__name__, ", ".join(parts)]) if parts else type(kernel).__name__
 
 
-def _seen(k: Kernel, sample: Measure, held: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of k(·, t) over a sample at points `held`, and its standard error: (k,), (k,)."""
+def solved_by_few(kernel: Kernel, x: Measure, y: Measure, rows: int = 2000) -> Solution:
+    """Return what `MMD.solve` finds from at most so many rows of each sample, which bounds its time."""
+    p, q = (Measure(thinned(m.flat[m.weights > 0], rows)) for m in (x, y))
+    return MMD(kernel).solve(p, q)
+
+
+def _encoded(points: Any, x: Any, y: Any) -> NDArray[np.float64]:
+    """Return the rows of a data frame, encoded as those of the data frames x and y are."""
+    from divkit.data.encoding import encode  # the encoder's libraries load only for tables
+
+    encoded = encode(x, points, labels=("x", "points"))
+    if encoded.names != encode(x, y).names:
+        raise ValueError("points has not the categories of x and y: give data frames with the same ones, or arrays.")
+    return encoded.y
+
+
+def _mean_at(k: Kernel, sample: Measure, rows: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of k(·, t) over a sample at points `rows`, and its standard error: (k,), (k,)."""
     w = sample.weights.double()
     none, both = w.new_zeros(len(t), 1), torch.stack([w, w.square()], 1)
-    first = pairs.sums(k, t, held, none, both).rows
-    second = pairs.sums(k * k, t, held, none, both).rows
+    first = pairs.sums(k, t, rows, none, both).rows
+    second = pairs.sums(k * k, t, rows, none, both).rows
     mean, effective = first[:, 0], sample.effective
     spread = second[:, 1] - 2 * mean * first[:, 1] + mean.square() * w.square().sum()
     factor = effective / (effective - 1) if effective > 1 else torch.nan
     return mean, (spread.clamp(min=0) * factor).sqrt()
 
 
-def u_terms(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Terms:
-    """Influence values of the two-sample statistic of k at points px (n, d), py (m, d).
-
-    With αᵢ = Σ_{j≠i} wⱼ k(xᵢ, xⱼ)/(1 − Σw²) − Σⱼ vⱼ k(xᵢ, yⱼ), they are 2αᵢ − Σ wα.
-    """
-    payload_x, payload_y = payload(x), payload(y)
-    cross, own_x, own_y = pairs.all_sums(k, px, py, payload_x, payload_y)
-    alpha = _own(k, x, px, own_x.rows[:, 0], unbiased) - cross.rows[:, 0]
-    beta = _own(k, y, py, own_y.rows[:, 0], unbiased) - cross.columns[:, 0]
-    with torch.no_grad():
-        second = second_of_sums(x, y, cross, own_x, own_y)
-    return with_errors(k, (x, px, alpha), (y, py, beta), second)
-
-
-def u_value(k: Kernel, x: Measure, y: Measure, px: Tensor, py: Tensor, *, unbiased: bool) -> Tensor:
-    """The statistic alone, value and gradient in one sweep."""
-    across, own_x, own_y = pairs.totals(k, px, py, x.weights, y.weights)
-    value = -2 * across
-    for measure, points, own in ((x, px, own_x), (y, py, own_y)):
-        w = measure.weights
-        squares = w.double().square()
-        value = value + (own / (1 - squares.sum()) if unbiased else own + (squares * k.diagonal(points).double()).sum())
-    return value
-
-
-def u_null(k: Kernel, points: Tensor, labels: Tensor, *, unbiased: bool) -> Tensor:
-    """The statistic under each relabelling, labels (B, N) bool."""
-    return u_nulls((k,), points, labels, unbiased=unbiased)[0][0]
-
-
-def u_nulls(kernels: Sequence[Kernel], points: Tensor, labels: Tensor, *, unbiased: bool) -> tuple[Tensor, Spread]:
-    """The statistics (K, B) under each relabelling, labels (B, N) bool, from one matrix product a tile and kernel.
-
-    From `SINGLE` rows on products are in float32, of kernels less their mean, and sums in float64. What is within rounding of
-    zero, as under relabellings that change nothing, is zero.
-    """
-    points = points.float() if len(points) >= SINGLE else points
-    forms = pairs.quadratic_forms(kernels, points, labels.to(points.dtype).T.contiguous())
-    everything, of_x = forms.rows.sum(1, keepdim=True), forms.rows @ labels.double().T
-    xx = forms.values
-    xy, yy = of_x - xx, everything - 2 * of_x + xx
-    n = labels.sum(1).double()
-    m, size = len(points) - n, len(points)
-    if unbiased:
-        made = xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
-    else:
-        diagonal = torch.stack([k.diagonal(points).double() for k in kernels]) - forms.constants[:, None]
-        own = diagonal @ labels.double().T
-        made = (xx + own) / n**2 + (yy + diagonal.sum(1, keepdim=True) - own) / m**2 - 2 * xy / (n * m)
-    scale = (forms.squares / size**2).sqrt() * torch.finfo(points.dtype).eps
-    rounding = 16 * (scale + forms.constants.abs() * torch.finfo(torch.float64).eps)[:, None]
-    return made.masked_fill(made.abs() <= rounding, 0.0), _spread(forms)
-
-
-def _spread(forms: pairs.Forms) -> Spread:
-    size = forms.rows.shape[1]
-    count = size * (size - 1)
-    mean = forms.rows.sum(1) / count  # of what is left of the kernels
-    whole = forms.squares / count + 2 * forms.constants * mean + forms.constants.square()
-    apart = (forms.rows - (size - 1) * mean[:, None]).square().sum(1)
-    centred = (forms.squares / count - mean.square()) - 2 * apart / (max(size - 2, 1) * count)
-    return Spread(whole.clamp(min=0).sqrt(), centred.clamp(min=0).sqrt())
-
-
 def _examine(kernel: Kernel, points: Tensor) -> None:
-    """Refuse a kernel that is none, by a few points: a user's own may be anything."""
+    """Refuse a kernel that is none, judged by a few points: a user's own may be anything."""
     tile, n = kernel.evaluate(points, points), len(points)
     if tile.shape != (n, n):
         raise ValueError(f"kernel {kernel!r} must return one number per pair, shape {(n, n)}; got {tuple(tile.shape)}.")
@@ -275,8 +221,3 @@ def _examine(kernel: Kernel, points: Tensor) -> None:
         raise ValueError(f"kernel {kernel!r} returned NaN or infinity on the first points.")
     if not torch.allclose(tile, tile.T, rtol=1e-3):
         raise ValueError(f"kernel {kernel!r} is not symmetric: k(x, y) and k(y, x) differ on the first points.")
-
-
-def _own(k: Kernel, measure: Measure, points: Tensor, rows: Tensor, unbiased: bool) -> Tensor:
-    w = measure.weights.double()
-    return rows / (1 - w.square().sum()) if unbiased else rows + w * k.diagonal(points).double()

@@ -22,13 +22,11 @@ from divkit.support.checks import whole
 
 __all__ = ["SlicedEnergy", "slicing"]
 
-CHUNK = 1 << 21  # projected numbers held at once
-
 
 def slicing(d: int) -> float:
-    r"""The constant :math:`c_d = \sqrt\pi\,\Gamma((d+1)/2)/\Gamma(d/2)` with :math:`|x| = c_d\, E_\theta |\theta \cdot x|`.
+    r"""Return the constant :math:`c_d = \sqrt\pi\,\Gamma((d+1)/2)/\Gamma(d/2)`.
 
-    So the energy distance in d dimensions is exactly c_d times the sliced one over all directions.
+    As :math:`|x| = c_d\, E_\theta |\theta \cdot x|`, the energy distance is c_d times the sliced one over all directions.
 
     Examples
     --------
@@ -95,14 +93,14 @@ class SlicedEnergy(PairStatistic):
         alpha, beta = sum(alphas) / len(theta), sum(betas) / len(theta)
         constant, kernel = slicing(theta.shape[1]), NegativeDistance()
         with torch.no_grad():
-            said = too_few(len(theta), theta.shape[1])
+            remark = too_few(len(theta), theta.shape[1])
             spread = float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
-            noise = math.nan if said else spread
+            noise = math.nan if remark else spread
             second = second_order(kernel, x, y, frame.x, frame.y)
         notes: Notes = {
             Note.PROJECTIONS: len(theta),
             Note.STDERR_OF_PROJECTIONS: frame.scale * noise,
-            **said,
+            **remark,
             Note.ENERGY: constant * frame.scale * float(each.detach().mean()),
         }
         energy = with_errors(kernel, (x, frame.x, constant * alpha), (y, frame.y, constant * beta), second)
@@ -110,10 +108,13 @@ class SlicedEnergy(PairStatistic):
         return energy._replace(rest=rest, notes=notes).times(frame.scale / constant)
 
     def _slices(self, x: Measure, y: Measure, frame: pairs.Frame, theta: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """For chunks of directions, in the frame: values (L,), and α (n,), β (m,) summed over them."""
+        """Yield for each chunk of L directions, in the frame, its values (L,), and α (n,), β (m,) summed over it.
+
+        A chunk has about two million projected numbers, 16 MiB of float64.
+        """
         w, v = x.weights.double(), y.weights.double()
         within = [1 - weights.square().sum() if self.unbiased else 1.0 for weights in (w, v)]
-        for part in theta.tensor_split(1 + len(theta) * (x.n + y.n) // CHUNK):
+        for part in theta.tensor_split(1 + len(theta) * (x.n + y.n) // (1 << 21)):
             sums = pairs.absolute_sums(part @ frame.x.T, part @ frame.y.T, w, v)
             alpha = sums.across_x - sums.own_x / within[0]
             beta = sums.across_y - sums.own_y / within[1]

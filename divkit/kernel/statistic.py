@@ -5,12 +5,13 @@ from __future__ import annotations
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias
 from divkit.data.measure import Measure
+from divkit.support.checks import enough
 
 __all__ = ["PairStatistic", "require_two"]
 
 
 class PairStatistic(Divergence):
-    """An average over pairs of rows: of i ≠ j only where it is `unbiased`, a field of each subclass."""
+    """An average over pairs of rows: over i ≠ j only where it is `unbiased`, a field of each subclass."""
 
     unbiased: bool
 
@@ -25,10 +26,7 @@ class PairStatistic(Divergence):
 
 
 def require_two(x: Measure, y: Measure, name: str) -> None:
-    """Refuse a sample without pairs."""
+    """Refuse a sample without two rows of positive weight, for the divergence called `name`."""
     for label, measure in (("x", x), ("y", y)):
-        if measure.n < 2 or not measure.effective > 1:
-            raise ValueError(
-                f"Found array with {min(measure.n, round(measure.effective))} sample(s) while a minimum of 2 is "
-                f"required: {label} for {name}, an average over pairs of samples with weight; unbiased=False accepts one."
-            )
+        rows = measure.n if measure.effective > 1 else 1
+        enough(label, rows, 2, f"for {name}, an average over pairs of samples with weight; unbiased=False accepts one")

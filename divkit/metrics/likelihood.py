@@ -35,7 +35,7 @@ def kde_log_likelihood(x: Any, samples: Any, bandwidth: float) -> Tensor:
     x : array-like (n, *event)
     samples : array-like (m, *event)
     bandwidth : float
-        h, in units of the data; columns of data frames are encoded and scaled first, as in `divkit.estimate`.
+        h, in units of the data.
 
     Examples
     --------

@@ -15,6 +15,7 @@ class _CityBlock(Form):
 
     vanishes = True
     norm = 1.0
+    degree = 1
 
     def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
         return (x - y.T).abs_() if x.shape[1] == 1 else torch.cdist(x, y, p=1.0)

@@ -20,6 +20,8 @@ class Form(ABC):
 
     vanishes: ClassVar[bool]  # on the diagonal
     norm: ClassVar[float] = 2.0  # of the distance that bandwidths are compared with
+    degree: ClassVar[int] = 2  # s(ax, ay) is a to this power times s(x, y)
+    unit: ClassVar[float] = 1.0  # the slope that `gradient` takes is this times dk/ds
 
     @abstractmethod
     def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
@@ -68,6 +70,7 @@ class _SquaredDistance(Form):
     """s = |x − y|², exact for close points; slope = 2 dk/ds, so that ∂k/∂x = slope · (x − y)."""
 
     vanishes = True
+    unit = 2.0
 
     def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
         if x.shape[1] > DIRECT:

@@ -12,7 +12,8 @@ from torch import Tensor
 from divkit import pairs
 from divkit.data.measure import Measure
 from divkit.kernel.kernels import Gaussian, Kernel, LaplaceL1, thinned
-from divkit.kernel.mmd import described, u_nulls
+from divkit.kernel.mmd import described
+from divkit.kernel.two_sample import u_nulls
 from divkit.lines.sort import ranked
 from divkit.support.checks import at_least, whole
 

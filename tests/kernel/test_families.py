@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.spatial.distance import pdist
@@ -16,7 +17,7 @@ from traits import samples, weights
 
 import divkit as dk
 from divkit.kernel import MMD, BlockMMD, Energy, FourierMMD, SlicedEnergy, slicing
-from divkit.kernel.kernels import IMQ, Custom, Gaussian, Laplace, LaplaceL1, Polynomial
+from divkit.kernel.kernels import IMQ, Custom, CustomKernel, Gaussian, Laplace, LaplaceL1, Polynomial
 
 X, Y = samples(20, 25)
 
@@ -85,22 +86,23 @@ def test_sums_of_products_fit_their_parts() -> None:
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e4])
 def test_a_users_function_is_a_kernel(scale: float) -> None:
     c = scale * scale
-    own, ours = Custom(lambda s: c / (c + s)), IMQ(c)
+    own, ours = CustomKernel(lambda s: c / (c + s)), IMQ(c)
     x, y = (scale * X).requires_grad_(), scale * Y
     losses = [MMD(kernel).loss(x, y) for kernel in (own, ours)]
     assert float(losses[0].detach()) == pytest.approx(float(losses[1].detach()), rel=1e-10)
     slopes = [torch.autograd.grad(loss, x)[0] * scale for loss in losses]
     assert torch.allclose(*slopes, rtol=1e-8, atol=1e-12)
-    assert MMD(Custom(torch.ones_like)).loss(x, y).item() == pytest.approx(0, abs=1e-12)
+    assert Custom is CustomKernel
+    assert MMD(CustomKernel(torch.ones_like)).loss(x, y).item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MMD(Custom(lambda s: s.sum(1))).loss(X, Y), r"kernel Custom.* must return one number per pair"),
-        (lambda: MMD(Custom(lambda s: 1.0)).loss(X, Y), "one number per pair, shape .* got float"),
-        (lambda: MMD(Custom(lambda s: s.log() * s)).loss(X, Y), r"kernel Custom.* returned NaN or infinity"),
-        (lambda: Custom(3), "function must map squared distances to numbers"),
+        (lambda: MMD(CustomKernel(lambda s: s.sum(1))).loss(X, Y), r"kernel CustomKernel.* must return one number per pair"),
+        (lambda: MMD(CustomKernel(lambda s: 1.0)).loss(X, Y), "one number per pair, shape .* got float"),
+        (lambda: MMD(CustomKernel(lambda s: s.log() * s)).loss(X, Y), r"kernel CustomKernel.* returned NaN or infinity"),
+        (lambda: CustomKernel(3), "function must map squared distances to numbers"),
         (lambda: Gaussian(1.0) * Polynomial(), "sum or product of kernels needs parts of one form"),
         (lambda: BlockMMD(block=1), "block must be a whole number of at least 2"),
         (lambda: BlockMMD(Gaussian(1.0)).estimate(dk.Measure(X, weights(20)), Y), "takes no weights: .* resample x"),
@@ -136,6 +138,18 @@ def test_witness_by_brute_force(kernel: object, weighted: bool) -> None:
     effective = 1 / w.square().sum()
     own = (kx - (kx @ w)[:, None]).square() @ w.square() * effective / (effective - 1)
     assert torch.allclose(found.stderr, (own + ky.var(1) / 25).sqrt())
+
+
+def test_witness_takes_data_frames() -> None:
+    """Columns come in the order of x; categories must be those of x and y."""
+    x, y = (pd.DataFrame({"a": s[:, 0], "b": list("uv") * (len(s) // 2)}) for s in samples(20, 24))
+    points = pd.DataFrame({"b": ["u", "v"], "a": [0.0, 1.0]})
+    witness = MMD(Gaussian(1.0)).witness(x, y[["b", "a"]], points)
+    half = 0.5**0.5
+    p, q, t = (np.column_stack([s["a"], half * (s["b"] == "u"), half * (s["b"] == "v")]) for s in (x, y, points))
+    assert torch.allclose(witness.value, MMD(Gaussian(1.0)).witness(p, q, t).value)
+    with pytest.raises(ValueError, match="points has not the categories of x and y"):
+        MMD(Gaussian(1.0)).witness(x, y, pd.DataFrame({"a": [0.0], "b": ["w"]}))
 
 
 def test_blocks_are_the_mean_of_their_statistics() -> None:
