@@ -1,7 +1,7 @@
 """MMD by random Fourier features: linear in the sample size, with the features' error stated.
 
-The kernel is E φ(x)·φ(y), over a random frequency ω whose feature of a point is φ(x) = (cos ω·x, sin ω·x): so sums over pairs of
-rows become products of sums over rows. F frequencies are drawn once.
+The kernel is E φ(x)·φ(y), over a random frequency ω that gives a point the feature φ(x) = (cos ω·x, sin ω·x): sums over pairs
+of rows become products of sums over rows. F frequencies are drawn once.
 """
 
 from __future__ import annotations
