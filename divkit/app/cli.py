@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +16,8 @@ from divkit.app.process import closed_pipe, prepared
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from divkit.app.demo import Samples
     from divkit.comparison.comparison import Comparison
-    from divkit.data.frames import Table
 
 __all__ = ["app", "main"]
 
@@ -118,6 +119,7 @@ def compare(
 
         check(x)
         check(y)
+    from divkit.app import demo as patients
     from divkit.comparison.door import DEFAULT
     from divkit.comparison.door import compare as compared
     from divkit.core import registry
@@ -127,9 +129,10 @@ def compare(
         if "," in name.partition(":")[0]:
             raise ValueError(f"-d takes one name; repeat it: {' '.join(f'-d {part.strip()}' for part in name.split(','))}.")
         registry.get(name)
-    samples, labels, introduction = _demo() if demo else _read(x, y)
+    samples = _read(x, y) if x is not None and y is not None else patients.demo()
     comparison = compared(
-        *samples,
+        samples.x,
+        samples.y,
         divergences or DEFAULT,
         columns=None if columns is None else _names(columns),
         scale=scale,
@@ -138,13 +141,13 @@ def compare(
         test=test,
         permutations=permutations,
         seed=seed,
-        labels=labels,
+        labels=(samples.label_x, samples.label_y),
         progress=bars,
     )
     if all(row.estimate is None for row in comparison.rows):
         raise ValueError("; ".join(f"{row.name}: {row.reasons['value']}" for row in comparison.rows))
-    if introduction:
-        _say(introduction)
+    if samples.sentence:
+        _say(samples.sentence)
     _print(_with_command(comparison), as_json=as_json, report=report)
 
 
@@ -171,15 +174,14 @@ def reproduce(
     if jobs is not None and not everything:
         raise ValueError("--jobs says how many cases run at a time; it goes with --all.")
     from divkit.app import reproduction
-    from divkit.comparison import terminal
+    from divkit.comparison.terminal import listing
     from divkit.reproduce import CASES, Setup
     from divkit.support.progress import bars
 
-    console = _console()
     if name is None and not everything:
         titles = ("case", "what it shows", "takes", "--full")
         rows = reproduction.listing(CASES.values())
-        print(terminal.captured(console, lambda: terminal.listing(rows, titles, console)), end="")
+        _show(lambda console: listing(rows, titles, console))
         return
     setup = Setup(seed=seed, full=full, progress=bars)
     if name is not None:
@@ -189,7 +191,7 @@ def reproduce(
         result, old = reproduction.one(case, setup, out, force)
         if old:
             _say(f"{name}: found in {out}; --force runs it again")
-        print(terminal.captured(console, lambda: reproduction.show(case, result, console)), end="")
+        _show(lambda console: reproduction.show(case, result, console))
         return
     directory = Path("reproduction") if out is None else out
     _require_directory(directory)
@@ -250,9 +252,8 @@ def names(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
 ) -> None:
     """List the divergences by name."""
-    from divkit.comparison.terminal import captured, listing
+    from divkit.comparison.terminal import listing
 
-    console = _console()
     if formulas:
         from divkit.fdiv.table import TABLE
 
@@ -262,34 +263,26 @@ def names(
             for record in TABLE.values()
             for place, (key, title) in enumerate({**titles, "activation": "activation"}.items())
         ]
-        print(captured(console, lambda: listing(rows, ("name", "", "formula"), console)), end="")
+        _show(lambda console: listing(rows, ("name", "", "formula"), console))
         return
     from divkit.comparison.readings import reading
     from divkit.core import registry
 
     lines = [(name, reading(name).title, ", ".join(registry.options(name))) for name in registry.names()]
-    print(captured(console, lambda: listing(lines, ("name", "what it is", "options"), console)), end="")
+    _show(lambda console: listing(lines, ("name", "what it is", "options"), console))
 
 
-def _demo() -> tuple[tuple[Any, Any], tuple[str, str], str]:
-    """Return the demo's samples, their labels, and a sentence on what they are."""
-    from divkit.app.demo import demo
-
-    patients = demo()
-    return (patients.x, patients.y), (patients.label_x, patients.label_y), patients.sentence
-
-
-def _read(x: Path | None, y: Path | None) -> tuple[tuple[Any, Any], tuple[str, str], str]:
-    """Return the samples in two files, their labels, and no sentence."""
+def _read(x: Path, y: Path) -> Samples:
+    """Return the samples in two files."""
+    from divkit.app.demo import Samples
     from divkit.data.files import read
     from divkit.data.frames import Table
 
-    paths = [path for path in (x, y) if path is not None]
-    samples: list[Table | Any] = [read(path) for path in paths]
-    kinds = ["a table" if isinstance(data, Table) else "an array" for data in samples]
+    samples = Samples(read(x), read(y), str(x), str(y))
+    kinds = ["a table" if isinstance(data, Table) else "an array" for data in samples[:2]]
     if kinds[0] != kinds[1]:
-        raise ValueError(f"{paths[0]} holds {kinds[0]} and {paths[1]} {kinds[1]}; give two tables or two arrays.")
-    return (samples[0], samples[1]), (str(x), str(y)), ""
+        raise ValueError(f"{x} holds {kinds[0]} and {y} {kinds[1]}; give two tables or two arrays.")
+    return samples
 
 
 def _names(text: str) -> list[str]:
@@ -339,16 +332,18 @@ def _print(comparison: Comparison, *, as_json: bool, report: Path | None) -> Non
 
         print(json.dumps(comparison.to_dict(), allow_nan=False, indent=2))
     else:
-        from divkit.comparison.terminal import captured, show
+        from divkit.comparison.terminal import show
 
-        console = _console()
-        print(captured(console, lambda: show(comparison, console)), end="")
+        _show(lambda console: show(comparison, console))
 
 
-def _console() -> Console:
-    """Return a console for stdout that prints names as they are."""
+def _show(printing: Callable[[Console], None]) -> None:
+    """Print what a function prints to a console that leaves names as they are."""
     from rich.console import Console
+
+    from divkit.comparison.terminal import captured
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100  # None: as wide as the terminal
     colours: Any = None if "NO_COLOR" in os.environ else "auto"
-    return Console(width=width, color_system=colours, markup=False, emoji=False, highlight=False)
+    console = Console(width=width, color_system=colours, markup=False, emoji=False, highlight=False)
+    print(captured(console, lambda: printing(console)), end="")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from divkit.data.frames import Column, Kind, Table
 
-__all__ = ["Demo", "demo"]
+__all__ = ["Samples", "demo"]
 
 NAMES = {
     "age": "age",
@@ -24,17 +24,17 @@ NAMES = {
 }
 
 
-class Demo(NamedTuple):
+class Samples(NamedTuple):
     """Two samples, what to call them, and a sentence on what they are."""
 
-    x: Table
-    y: Table
+    x: Any
+    y: Any
     label_x: str
     label_y: str
-    sentence: str
+    sentence: str = ""
 
 
-def demo() -> Demo:
+def demo() -> Samples:
     """Return diabetes patients (Efron et al., 2004) whose disease progressed more, and less, than the median patient's.
 
     Body mass index, blood pressure, HDL and triglycerides differ between the two, sex and LDL hardly do.
@@ -55,7 +55,7 @@ def demo() -> Demo:
         columns.append(Column(NAMES[key], kind, coded))
     patients = Table(tuple(columns))
     fast = data.target > np.median(data.target)
-    return Demo(
+    return Samples(
         patients.take(fast),
         patients.take(~fast),
         "fast progression",
