@@ -7,18 +7,18 @@ import math
 import numpy as np
 from scipy import special
 
-from . import lattice, line
-from .integrals import Integrand, affinity, alpha
-from .integrals import kl as kl_integrand
-from .lattice import Lattice
-from .laws import Dirichlet, Gaussian, Law, Product, log_beta, whiten
-from .lines import Line
+from divkit.truths import lattice, line
+from divkit.truths.integrals import Integrand, affinity, alpha
+from divkit.truths.integrals import kl as kl_integrand
+from divkit.truths.lattice import Lattice
+from divkit.truths.laws import Dirichlet, Gaussian, Law, Product, log_beta, whiten
+from divkit.truths.lines import Line
 
 __all__ = ["exp", "kl", "log_affinity", "log_integral"]
 
 
 def kl(p: Law, q: Law) -> float:
-    """KL(p‖q) in nats.
+    """Return KL(p‖q) in nats.
 
     Gaussians, whitened (δ, λ): ½Σ(λ − 1 − log λ + δ²). Dirichlet: log B(b) − log B(a) + Σ(a − b)(ψ(a) − ψ(Σa)).
     Products: the sum over the parts.
@@ -37,7 +37,7 @@ def kl(p: Law, q: Law) -> float:
 
 
 def log_affinity(p: Law, q: Law, order: float) -> float:
-    """log ∫p^α q^(1−α), α the order: +inf or −inf where the integral is infinite or 0.
+    """Return log ∫p^α q^(1−α), α the order: +inf or −inf where the integral is infinite or 0.
 
     Gaussians, whitened, with s = α + (1 − α)λ > 0: Σ[½(1 − α) log λ − ½ log s − ½α(1 − α)δ²/s] (Gil, Alajaji & Linder
     2013). Dirichlet, with c = αa + (1 − α)b > 0: log B(c) − α log B(a) − (1 − α) log B(b).
@@ -62,6 +62,7 @@ def log_affinity(p: Law, q: Law, order: float) -> float:
 
 
 def _affinity_by_integral(p: Law, q: Law, order: float) -> float:
+    """Return log ∫p^α q^(1−α) by way of the alpha divergence, which keeps its digits where p is near q."""
     what, factor = f"affinity of order {order:g}", order * (order - 1.0)
     log = log_integral(p, q, alpha(order), what)
     if factor > 0.0:
@@ -82,12 +83,12 @@ def log_integral(p: Law, q: Law, integrand: Integrand, what: str) -> float:
         case _:
             raise ValueError(
                 f"{what}: no closed form is known here for {type(p).__name__} against {type(q).__name__}; laws on the line, on "
-                "the integers, Gaussians, Dirichlet laws and products of these are"
+                "the integers, Gaussians, Dirichlet laws and products of these are."
             )
 
 
 def exp(log: float, what: str) -> float:
     """Return exp(log), refusing a finite value that float64 cannot hold."""
     if 709.7 < log < math.inf:
-        raise ValueError(f"{what} is finite but too large for float64 (its logarithm is {log:.6g}); ask for renyi instead")
+        raise ValueError(f"{what} is finite but too large for float64 (its logarithm is {log:.6g}); ask for renyi instead.")
     return math.exp(log)

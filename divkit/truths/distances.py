@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import gaussian, kernels, lattice, line
-from .lattice import Lattice
-from .laws import Gaussian, Law, Product, moments, size
-from .lines import Line
-from .reading import lattice_or_line, split
+from divkit.truths import gaussian, kernels, lattice, line
+from divkit.truths.lattice import Lattice
+from divkit.truths.laws import Gaussian, Law, Product, moments, size
+from divkit.truths.lines import Line
+from divkit.truths.reading import lattice_or_line, split
 
 __all__ = [
     "cramer",
@@ -30,14 +30,14 @@ __all__ = [
 
 
 def w1(p: Law, q: Law) -> float:
-    """W₁ on the line or the integers; |Δ| of Gaussians with equal covariances."""
+    """Return W₁, on the line or the integers; |Δ| for Gaussians with equal covariances."""
     if size(p) > 1:
         return gaussian.shift(*_gaussians(p, q, "w1"), "w1")
     return _on_line(p, q, 1)
 
 
 def w2(p: Law, q: Law) -> float:
-    """W₂², no root: Bures for Gaussians, quantiles on the line, the sum over the parts of products."""
+    """Return W₂², no root: Bures for Gaussians, quantiles on the line, the sum over the parts of products."""
     if isinstance(p, Gaussian) and isinstance(q, Gaussian):
         return gaussian.bures(p, q)
     if size(p) == 1:
@@ -49,15 +49,15 @@ def w2(p: Law, q: Law) -> float:
 
 
 def gaussian_w2(p: Law, q: Law) -> float:
-    """W₂² of the Gaussians with the laws' means and covariances."""
+    """Return W₂² of the Gaussians with the laws' means and covariances."""
     pairs = [moments(p), moments(q)]
     if not all(np.isfinite(part).all() for pair in pairs for part in pair):
-        raise ValueError("gaussian-w2 needs finite means and covariances, which one of the laws has not; ask for w1 or energy")
+        raise ValueError("gaussian-w2 needs finite means and covariances, which one of the laws has not; ask for w1 or energy.")
     return gaussian.bures(*(Gaussian(mean, covariance) for mean, covariance in pairs))
 
 
 def energy(p: Law, q: Law) -> float:
-    """2E|X−Y| − E|X−X′| − E|Y−Y′|; on the line 2∫(F − G)²."""
+    """Return 2E|X−Y| − E|X−X′| − E|Y−Y′|; on the line that is 2∫(F − G)²."""
     if size(p) > 1:
         return kernels.energy(*_mixtures(p, q, "energy"))
     match lattice_or_line(p), lattice_or_line(q):
@@ -70,63 +70,64 @@ def energy(p: Law, q: Law) -> float:
 
 
 def cramer(p: Law, q: Law) -> float:
-    """Half the energy distance; on the line ∫(F − G)²."""
+    """Return half the energy distance; on the line that is ∫(F − G)²."""
     return energy(p, q) / 2.0
 
 
 def sliced_energy(p: Law, q: Law) -> float:
-    """E_θ of the energy distance of the projections on θ, uniform on the sphere."""
+    """Return the mean over θ of the energy distance of the projections on θ, uniform on the sphere."""
     return energy(p, q) / gaussian.slicing(size(p))
 
 
 def sliced_w1(p: Law, q: Law) -> float:
-    """E_θ W₁ of the projections: |Δ|/c_d of Gaussians with equal covariances."""
+    """Return the mean over θ of W₁ of the projections: |Δ|/c_d for Gaussians with equal covariances."""
     return w1(p, q) / gaussian.slicing(size(p)) if size(p) > 1 else w1(p, q)
 
 
 def sliced_w2(p: Law, q: Law) -> float:
-    """E_θ W₂² of the projections."""
+    """Return the mean over θ of W₂² of the projections."""
     return gaussian.sliced_w2(*_gaussians(p, q, "sliced-w2")) if size(p) > 1 else w2(p, q)
 
 
 def max_sliced_w2(p: Law, q: Law) -> float:
-    """max_θ W₂² of the projections: |Δ|² of Gaussians with equal covariances."""
+    """Return the maximum over θ of W₂² of the projections: |Δ|² for Gaussians with equal covariances."""
     return gaussian.shift(*_gaussians(p, q, "max-sliced-w2"), "max-sliced-w2") ** 2 if size(p) > 1 else w2(p, q)
 
 
 def mmd(p: Law, q: Law, bandwidth: float) -> float:
-    """MMD² with the Gaussian kernel exp(−d²/2σ²), σ the bandwidth."""
+    """Return MMD² with the Gaussian kernel exp(−d²/2σ²), σ the bandwidth."""
     return kernels.gaussian(*_mixtures(p, q, "mmd"), bandwidth)
 
 
 def mmd_laplace(p: Law, q: Law, bandwidth: float) -> float:
-    """MMD² with the Laplace kernel exp(−d/σ), σ the bandwidth."""
+    """Return MMD² with the Laplace kernel exp(−d/σ), σ the bandwidth."""
     return kernels.laplace(*_mixtures(p, q, "mmd-laplace"), bandwidth)
 
 
 def mmd_imq(p: Law, q: Law, sigma: float) -> float:
-    """MMD² with WAE's sum of seven inverse multiquadrics."""
+    """Return MMD² with WAE's sum of seven inverse multiquadrics."""
     return kernels.multiquadric(*_mixtures(p, q, "mmd-imq"), sigma)
 
 
 def kid(p: Law, q: Law) -> float:
-    """MMD² with the cubic kernel (x·y/d + 1)³."""
+    """Return MMD² with the cubic kernel (x·y/d + 1)³."""
     return kernels.cubic(*_mixtures(p, q, "kid"))
 
 
 def entropic_ot(p: Law, q: Law, epsilon: float) -> float:
-    """min_π E|x−y|² + ε KL(π‖p⊗q)."""
+    """Return min_π E|x−y|² + ε KL(π‖p⊗q)."""
     return gaussian.entropic(*_gaussians(p, q, "entropic-ot"), epsilon)
 
 
 def sinkhorn(p: Law, q: Law, epsilon: float) -> float:
-    """OT_ε(p, q) − ½OT_ε(p, p) − ½OT_ε(q, q)."""
+    """Return OT_ε(p, q) − ½OT_ε(p, p) − ½OT_ε(q, q)."""
     first, second = _gaussians(p, q, "sinkhorn")
     own = gaussian.entropic(first, first, epsilon) + gaussian.entropic(second, second, epsilon)
     return gaussian.entropic(first, second, epsilon) - own / 2.0
 
 
 def _on_line(p: Law, q: Law, power: int) -> float:
+    """Return W_p^p, p the power, of two laws on the line or of two on the integers."""
     match lattice_or_line(p), lattice_or_line(q):
         case Line() as first, Line() as second:
             return line.wasserstein(first, second, power)
@@ -137,17 +138,20 @@ def _on_line(p: Law, q: Law, power: int) -> float:
 
 
 def _gaussians(p: Law, q: Law, what: str) -> tuple[Gaussian, Gaussian]:
+    """Return the laws, refused unless both are Gaussian."""
     if isinstance(p, Gaussian) and isinstance(q, Gaussian):
         return p, q
     raise _unknown(what, p, q)
 
 
 def _mixtures(p: Law, q: Law, what: str) -> tuple[Law, Law]:
+    """Return the laws, refused unless both are mixtures of Gaussians."""
     if all(gaussian.components(law)[1] for law in (p, q)):
         return p, q
     raise _unknown(what, p, q)
 
 
 def _unknown(what: str, p: Law, q: Law) -> ValueError:
+    """Return the refusal of a pair without a closed form."""
     kinds = f"{type(p).__name__} against {type(q).__name__}"
-    return ValueError(f"{what}: no closed form is known here for {kinds}; Gaussians have one, and most distances on the line")
+    return ValueError(f"{what}: no closed form is known here for {kinds}; Gaussians have one, and most distances on the line.")

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from . import integrals
-from .closed import exp, kl, log_affinity, log_integral
-from .gaussian import one_dimensional
-from .integrals import Integrand
-from .laws import Dirichlet, Gaussian, Law, size
-from .reading import beta, lattice_or_line, split
+from divkit.truths import integrals
+from divkit.truths.closed import exp, kl, log_affinity, log_integral
+from divkit.truths.gaussian import one_dimensional
+from divkit.truths.integrals import Integrand
+from divkit.truths.laws import Dirichlet, Gaussian, Law, size
+from divkit.truths.reading import beta, lattice_or_line, split
 
 __all__ = ["Record", "alpha", "divergence", "records", "relative_pearson", "renyi", "skew_kl", "weighted_js"]
 
@@ -45,39 +45,41 @@ def divergence(record: Record, p: Law, q: Law) -> float:
 
 
 def renyi(p: Law, q: Law, order: float) -> float:
-    """log(∫p^α q^(1−α))/(α − 1)."""
+    """Return Rényi's log(∫p^α q^(1−α))/(α − 1), α the order."""
     return log_affinity(*_alike(p, q), order) / (order - 1.0) + 0.0
 
 
 def alpha(order: float) -> Record:
-    """(∫p^α q^(1−α) − 1)/(α(α − 1)), and its limits at 0 and 1."""
+    """Return the record of (∫p^α q^(1−α) − 1)/(α(α − 1)), α the order, and of its limits at 0 and 1."""
     closed = _power(order, 1.0 / (order * (order - 1.0))) if order not in {0.0, 1.0} else (kl if order else _reverse_kl)
     return Record("alpha", integrals.alpha(order), closed)
 
 
 def weighted_js(weight: float) -> Record:
-    """π KL(P‖M) + (1 − π) KL(Q‖M), M = πP + (1 − π)Q."""
+    """Return the record of π KL(P‖M) + (1 − π) KL(Q‖M), M = πP + (1 − π)Q, π the weight."""
     return Record("weighted-js", partial(integrals.weighted_js, weight=weight))
 
 
 def skew_kl(weight: float) -> Record:
-    """KL(P‖aP + (1 − a)Q)."""
+    """Return the record of KL(P‖aP + (1 − a)Q), a the weight."""
     return Record("skew-kl", partial(integrals.skew_kl, weight=weight))
 
 
 def relative_pearson(weight: float) -> Record:
-    """½∫(p − p_a)²/p_a, p_a = ap + (1 − a)q."""
+    """Return the record of ½∫(p − p_a)²/p_a, p_a = ap + (1 − a)q, a the weight."""
     return Record("relative-pearson", partial(integrals.relative_pearson, weight=weight))
 
 
 def _alike(p: Law, q: Law) -> tuple[Law, Law]:
-    """Bring two laws to one kind, where one of them is more special than the other."""
+    """Return the two laws in one kind, where one of them is more special than the other."""
     if type(p) is type(q) and isinstance(p, Gaussian):
         return p, q
     return (lattice_or_line(p), lattice_or_line(q)) if size(p) == 1 else (split(p), split(q))
 
 
 def _power(order: float, factor: float) -> Closed:
+    """Return the function of two laws that is factor · (∫p^α q^(1−α) − 1), α the order."""
+
     def value(p: Law, q: Law) -> float:
         log = log_affinity(p, q, order)
         if log == math.inf:

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch.distributions as td
 
-from . import distances, divergences
-from .reading import read
+from divkit.truths import distances, divergences
+from divkit.truths.reading import read
 
 __all__ = ["exact", "names"]
 
@@ -34,6 +34,7 @@ class Rule:
 
 
 def _built(build: Callable[..., divergences.Record]) -> Callable[..., float]:
+    """Return the value of a record that is built from the fields."""
     return lambda p, q, **fields: divergences.divergence(build(**fields), p, q)
 
 
@@ -132,37 +133,39 @@ def exact(name: str, p: td.Distribution, q: td.Distribution, **fields: float) ->
         _check(label, law)
     if p.event_shape != q.event_shape:
         shapes = f"{tuple(p.event_shape)} and {tuple(q.event_shape)}"
-        raise ValueError(f"p and q must have the same event shape, got {shapes}; give two laws of the same space")
+        raise ValueError(f"p and q must have the same event shape, got {shapes}; give two laws of the same space.")
     value = float(rule.value(read(p), read(q), **checked))
     if math.isnan(value):
-        raise ValueError(f"{name} of {p} and {q} is not a number; give less extreme parameters, in float64")
+        raise ValueError(f"{name} of {p} and {q} is not a number; give less extreme parameters, in float64.")
     return value
 
 
 def _fields(name: str, rule: Rule, fields: Mapping[str, Any]) -> dict[str, float]:
+    """Return the fields with their defaults, each tested."""
     if unknown := sorted(set(fields) - set(rule.fields)):
         takes = ", ".join(rule.fields) or "no field"
-        raise ValueError(f"exact({name!r}) does not know the field {unknown[0]!r}; it takes {takes}")
+        raise ValueError(f"exact({name!r}) does not know the field {unknown[0]!r}; it takes {takes}.")
     if missing := sorted(set(rule.fields) - set(fields) - set(rule.defaults)):
         wanted = rule.fields[missing[0]][1]
-        raise ValueError(f"exact({name!r}) needs the field {missing[0]}; give {missing[0]}=…, a number that is {wanted}")
+        raise ValueError(f"exact({name!r}) needs the field {missing[0]}; give {missing[0]}=…, a number that is {wanted}.")
     values = {**rule.defaults, **fields}
     for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"exact({name!r}): {key} must be a number, got {value!r}; give a float")
+            raise TypeError(f"exact({name!r}): {key} must be a number, got {value!r}; give a float.")
         test, wanted = rule.fields[key]
         if not test(value):
-            raise ValueError(f"exact({name!r}): {key} must be {wanted}, got {value!r}")
+            raise ValueError(f"exact({name!r}): {key} must be {wanted}, got {value!r}.")
     return {key: float(value) for key, value in values.items()}
 
 
 def _check(label: str, law: object) -> None:
+    """Refuse what is not one distribution."""
     if not isinstance(law, td.Distribution):
         raise TypeError(
-            f"{label} must be a torch.distributions.Distribution, got {type(law).__name__}; from samples, use an estimator"
+            f"{label} must be a torch.distributions.Distribution, got {type(law).__name__}; from samples, use an estimator."
         )
     if law.batch_shape:
         raise ValueError(
             f"{label} is a batch of distributions (batch shape {tuple(law.batch_shape)}), wanted one; wrap it in "
-            f"Independent(…, {len(law.batch_shape)}) if its entries are the coordinates of one law, or take one of them"
+            f"Independent(…, {len(law.batch_shape)}) if its entries are the coordinates of one law, or take one of them."
         )

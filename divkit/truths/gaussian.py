@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .laws import Gaussian, Law, Mixture, whiten
-from .quadrature import Array
+from divkit.truths.laws import Gaussian, Law, Mixture, whiten
+from divkit.truths.quadrature import Array
 
 __all__ = ["bures", "components", "entropic", "kernel_gap", "one_dimensional", "shift", "sliced_w2", "slicing"]
 
-_EQUAL = 1e-10  # relative difference of covariances that counts as none
+_EQUAL = 1e-10  # a relative difference of covariances up to which they count as equal
 
 
 def bures(p: Gaussian, q: Gaussian) -> float:
-    """W₂² = |Δ|² + tr(A + B − 2(A^½BA^½)^½) (Dowson & Landau 1982)."""
+    """Return W₂² = |Δ|² + tr(A + B − 2(A^½BA^½)^½) (Dowson & Landau 1982)."""
     roots = np.sqrt(_spectrum(p, q))
     gap = float(np.trace(p.covariance) + np.trace(q.covariance) - 2.0 * roots.sum())
     return float(np.sum((p.mean - q.mean) ** 2)) + max(gap, 0.0)
 
 
 def entropic(p: Gaussian, q: Gaussian, epsilon: float) -> float:
-    """min_π E|x−y|² + ε KL(π‖p⊗q) (Janati, Muzellec, Peyré & Cuturi 2020, theorem 1, with ε = 2σ²).
+    """Return min_π E|x−y|² + ε KL(π‖p⊗q) (Janati, Muzellec, Peyré & Cuturi 2020, theorem 1, with ε = 2σ²).
 
     With λ the eigenvalues of A^½BA^½, s = ε/2, D = √(4λ + s²):
     |Δ|² + tr(A + B) − Σ(D − s) + s Σ log((D + s)/2s).
@@ -37,12 +37,15 @@ def entropic(p: Gaussian, q: Gaussian, epsilon: float) -> float:
 
 
 def slicing(d: int) -> float:
-    """c_d of E_d = c_d E_θ E_1: √π Γ((d+1)/2)/Γ(d/2)."""
+    """Return √π Γ((d+1)/2)/Γ(d/2), the factor c_d between an energy distance and its mean over slices."""
     return math.sqrt(math.pi) * math.exp(special.gammaln((d + 1) / 2) - special.gammaln(d / 2))
 
 
 def sliced_w2(p: Gaussian, q: Gaussian) -> float:
-    """E_θ W₂² of the projections: |Δ|²/d + E(√θᵀAθ − √θᵀBθ)², closed for proportional covariances, by angles for d = 2."""
+    """Return the mean over θ of W₂² of the projections: |Δ|²/d + E(√θᵀAθ − √θᵀBθ)².
+
+    It is closed for proportional covariances, and an average over angles for d = 2.
+    """
     d = len(p.mean)
     shifted = float(np.sum((p.mean - q.mean) ** 2)) / d
     ratio = whiten(p, q)[1]
@@ -51,19 +54,19 @@ def sliced_w2(p: Gaussian, q: Gaussian) -> float:
     if d > 2:
         raise ValueError(
             f"sliced-w2 between Gaussians in {d} dimensions is known for proportional covariances only; "
-            "ask for w2, or for laws in at most 2 dimensions"
+            "ask for w2, or for laws in at most 2 dimensions."
         )
     values = [shifted + _angles(p, q, 2**k) for k in range(6, 17)]
     for coarse, fine in pairwise(values):
         if abs(fine - coarse) <= 1e-12 * fine:
             return fine
-    raise ValueError("sliced-w2: the average over angles did not converge; give covariances with less extreme axes")
+    raise ValueError("sliced-w2: the average over angles did not converge; give covariances with less extreme axes.")
 
 
 def shift(p: Gaussian, q: Gaussian, what: str) -> float:
-    """|Δ| of Gaussians that differ by a translation."""
+    """Return |Δ| for Gaussians that differ by a translation."""
     if np.abs(whiten(p, q)[1] - 1.0).max() > _EQUAL:
-        raise ValueError(f"{what} between Gaussians in more than one dimension is known for equal covariances only; ask for w2")
+        raise ValueError(f"{what} between Gaussians in several dimensions is known for equal covariances only; ask for w2.")
     return float(np.linalg.norm(p.mean - q.mean))
 
 
@@ -75,7 +78,7 @@ def one_dimensional(p: Gaussian, q: Gaussian, what: str) -> tuple[Gaussian, Gaus
     if differs.sum() + (rest > 0.0) > 1:
         raise ValueError(
             f"{what} between Gaussians in {len(delta)} dimensions is known where they differ along one direction only, for "
-            "example where the covariances agree; ask for kl, renyi, alpha, pearson, neyman or squared-hellinger"
+            "example where the covariances agree; ask for kl, renyi, alpha, pearson, neyman or squared-hellinger."
         )
     along, spread = (delta[differs][0], ratio[differs][0]) if differs.any() else (rest, 1.0)
     return Gaussian(np.array([along]), np.array([[spread]])), Gaussian(np.zeros(1), np.ones((1, 1)))
@@ -91,7 +94,10 @@ def components(law: Law) -> tuple[Array, tuple[Gaussian, ...]]:
 
 
 def kernel_gap(p: Law, q: Law, t: Array) -> Array:
-    """Σ sᵢsⱼ E exp(−t|Zᵢⱼ|²), Z = difference of independent draws of components i, j; s = weights of p, minus those of q."""
+    """Return Σ sᵢsⱼ E exp(−t|Zᵢⱼ|²) for each t, s the weights of p, and minus those of q.
+
+    Zᵢⱼ is the difference of independent draws of the components i and j.
+    """
     (w, first), (v, second) = components(p), components(q)
     signed, parts = np.concatenate([w, -v]), (*first, *second)
     logs = np.array([[_log_moment(a, b, t) for b in parts] for a in parts])  # (k, k, t)
@@ -102,6 +108,7 @@ def kernel_gap(p: Law, q: Law, t: Array) -> Array:
 
 
 def _log_moment(a: Gaussian, b: Gaussian, t: Array) -> Array:
+    """Return log E exp(−t|Z|²) of the difference Z of independent draws of two Gaussians, for each t."""
     values, vectors = np.linalg.eigh(a.covariance + b.covariance)
     mean = vectors.T @ (a.mean - b.mean)
     growth = 2.0 * t[:, None] * values
@@ -110,17 +117,19 @@ def _log_moment(a: Gaussian, b: Gaussian, t: Array) -> Array:
 
 
 def _spectrum(p: Gaussian, q: Gaussian) -> Array:
-    """Eigenvalues of A^½BA^½, as the squared singular values of the product of two roots."""
+    """Return the eigenvalues of A^½BA^½, as the squared singular values of the product of two roots."""
     roots: Array = np.linalg.svd(_root(p) @ _root(q), compute_uv=False)
     return roots**2
 
 
 def _root(law: Gaussian) -> Any:
+    """Return the square root of the covariance."""
     values, vectors = np.linalg.eigh(law.covariance)  # not Cholesky: a Dirichlet law's covariance is singular
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def _angles(p: Gaussian, q: Gaussian, count: int) -> float:
+    """Return the mean over so many angles of (√θᵀAθ − √θᵀBθ)², d = 2."""
     angles = math.pi * np.arange(count) / count
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     first, second = (np.sqrt(np.einsum("ki,ij,kj->k", directions, law.covariance, directions)) for law in (p, q))

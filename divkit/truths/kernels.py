@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .gaussian import components, kernel_gap
-from .laws import Law, size
-from .quadrature import Array, Chart, log_integrals
+from divkit.truths.gaussian import components, kernel_gap
+from divkit.truths.laws import Law, size
+from divkit.truths.quadrature import Array, Chart, log_integrals
 
 __all__ = ["cubic", "energy", "gaussian", "laplace", "multiquadric"]
 
@@ -18,39 +18,39 @@ _LARGEST = 200  # dimension up to which third moments fit in memory
 
 
 def gaussian(p: Law, q: Law, bandwidth: float) -> float:
-    """MMD² with the kernel exp(−d²/2σ²): E exp(−t|Z|²), t = 1/2σ², of the differences Z of the components."""
+    """Return MMD² with exp(−d²/2σ²): E exp(−t|Z|²), t = 1/2σ², of the differences Z of the components."""
     return float(kernel_gap(p, q, np.array([0.5 / bandwidth**2]))[0])
 
 
 def energy(p: Law, q: Law) -> float:
-    """2E|X−Y| − E|X−X′| − E|Y−Y′|, from |z| = (1/2√π) ∫ (1 − e^(−t|z|²)) t^(−3/2) dt."""
+    """Return 2E|X−Y| − E|X−X′| − E|Y−Y′|, from |z| = (1/2√π) ∫ (1 − e^(−t|z|²)) t^(−3/2) dt."""
     return _mixed(p, q, lambda t: -1.5 * np.log(t), "energy") / (2.0 * math.sqrt(math.pi))
 
 
 def laplace(p: Law, q: Law, bandwidth: float) -> float:
-    """MMD² with exp(−d/σ), which is (s/2√π) ∫ e^(−s²/4t − td²) t^(−3/2) dt, s = 1/σ."""
+    """Return MMD² with exp(−d/σ), which is (s/2√π) ∫ e^(−s²/4t − td²) t^(−3/2) dt, s = 1/σ."""
     s = 1.0 / bandwidth
     total = _mixed(p, q, lambda t: -1.5 * np.log(t) - s**2 / (4.0 * t), "mmd-laplace")
     return total * s / (2.0 * math.sqrt(math.pi))
 
 
 def multiquadric(p: Law, q: Law, sigma: float) -> float:
-    """MMD² with Σ_s c/(c + d²), c = 2 dim σ² s, which is ∫ Σ_s c e^(−ct − td²) dt (Tolstikhin et al. 2018)."""
+    """Return MMD² with Σ_s c/(c + d²), c = 2 dim σ² s: ∫ Σ_s c e^(−ct − td²) dt (Tolstikhin et al. 2018)."""
     c = 2.0 * size(p) * sigma**2 * np.array(SCALES)
     return _mixed(p, q, lambda t: np.logaddexp.reduce(np.log(c)[:, None] - np.multiply.outer(c, t)), "mmd-imq")
 
 
 def cubic(p: Law, q: Law) -> float:
-    """MMD² with (x·y/dim + 1)³: Σ_k binom(3, k) |E X^⊗k − E Y^⊗k|²/dim^k."""
+    """Return MMD² with (x·y/dim + 1)³: Σ_k binom(3, k) |E X^⊗k − E Y^⊗k|²/dim^k."""
     d = size(p)
     if d > _LARGEST:
-        raise ValueError(f"kid: third moments in {d} dimensions are too many; give laws in at most {_LARGEST}")
+        raise ValueError(f"kid: third moments in {d} dimensions are too many; give laws in at most {_LARGEST}.")
     gaps = [first - second for first, second in zip(_moments(p), _moments(q))]
     return float(sum(math.comb(3, k) * np.sum(gap**2) / d**k for k, gap in enumerate(gaps, 1)))
 
 
 def _mixed(p: Law, q: Law, log_weight: Callable[[Array], Array], what: str) -> float:
-    """∫ w(t) MMD²_t dt over t > 0, MMD_t the distance with the kernel exp(−t d²)."""
+    """Return ∫ w(t) MMD²_t dt over t > 0, MMD_t the distance with the kernel exp(−t d²)."""
 
     def logs(origin: Array, offset: Array) -> Array:
         rows: Array = (np.log(np.maximum(kernel_gap(p, q, offset), 0.0)) + log_weight(offset))[None]
@@ -62,7 +62,7 @@ def _mixed(p: Law, q: Law, log_weight: Callable[[Array], Array], what: str) -> f
 
 
 def _moments(law: Law) -> tuple[Array, Array, Array]:
-    """E X, E X⊗X, E X⊗X⊗X."""
+    """Return E X, E X⊗X and E X⊗X⊗X."""
     weights, parts = components(law)
     first = second = third = np.zeros(())
     for weight, part in zip(weights, parts):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, special
 
-from .lattice import Lattice
-from .lines import Line
-from .quadrature import Array
+from divkit.truths.lattice import Lattice
+from divkit.truths.lines import Line
+from divkit.truths.quadrature import Array
 
 __all__ = ["Dirichlet", "Gaussian", "Law", "Mixture", "Product", "log_beta", "moments", "size", "whiten"]
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .integrals import Integrand
-from .lines import Line
-from .mixtures import Blend
-from .quadrature import FLOOR, NEAR, Array, Chart, charts, log_integrals
+from divkit.truths.integrals import Integrand
+from divkit.truths.lines import Line
+from divkit.truths.mixtures import Blend
+from divkit.truths.quadrature import FLOOR, NEAR, Array, Chart, charts, log_integrals
 
 __all__ = ["energy", "log_integral", "wasserstein"]
 
@@ -37,7 +37,7 @@ def log_integral(p: Line, q: Line, integrand: Integrand, what: str) -> float:
         if not abs(math.expm1(mass)) < _MASS:
             raise ValueError(
                 f"{what}: on the quadrature's panels {law} has mass {math.exp(mass):.9f}, wanted 1; give a law with a less "
-                "singular density, lighter tails or a less extreme scale"
+                "singular density, lighter tails or a less extreme scale."
             )
     return float(value)
 
@@ -57,12 +57,12 @@ def _unknown(integrand: Integrand, log_p: Array, log_q: Array, value: Array) -> 
 
 
 def energy(p: Line, q: Line) -> float:
-    """2∫(F − G)², which is 2E|X−Y| − E|X−X′| − E|Y−Y′| where the means exist."""
+    """Return 2∫(F − G)², which is 2E|X−Y| − E|X−X′| − E|Y−Y′| where the means exist."""
     return 2.0 * _tails(p, q, 2, "energy")
 
 
 def wasserstein(p: Line, q: Line, power: int) -> float:
-    """W_p^p: ∫|F⁻¹ − G⁻¹|^p du, and ∫|F − G| dx for p = 1 where the families differ."""
+    """Return W_p^p: ∫|F⁻¹ − G⁻¹|^p du, and ∫|F − G| dx for p = 1 where the families differ."""
     if power == 1 and p.key != q.key:
         return _tails(p, q, 1, "w1")
     if mixed := sorted((law for law in (p, q) if isinstance(law.functions, Blend)), key=lambda law: law.spread):
@@ -73,7 +73,7 @@ def wasserstein(p: Line, q: Line, power: int) -> float:
 
 
 def _levels(p: Line, q: Line, power: int, outer: float) -> float:
-    """∫|F⁻¹ − G⁻¹|^p du over the levels up to `outer` and from 1 − `outer`."""
+    """Return ∫|F⁻¹ − G⁻¹|^p du over the levels up to `outer` and from 1 − `outer`."""
 
     def logs(origin: Array, offset: Array) -> Array:
         return power * np.log(np.abs(_quantile_gap(p, q, origin, offset)))[None]
@@ -84,7 +84,7 @@ def _levels(p: Line, q: Line, power: int, outer: float) -> float:
 
 
 def _mapped(p: Line, q: Line, power: int) -> float:
-    """∫|x − G⁻¹(F(x))|^p dF(x) over the other levels: a mixture's peaks are resolved on its line, not in its levels."""
+    """Return ∫|x − G⁻¹(F(x))|^p dF(x) over the other levels: a mixture's peaks are resolved on its line."""
 
     def logs(origin: Array, offset: Array) -> Array:
         x = origin + offset
@@ -99,6 +99,8 @@ def _mapped(p: Line, q: Line, power: int) -> float:
 
 
 def _tails(p: Line, q: Line, power: int, what: str) -> float:
+    """Return ∫|F − G|^p dx, p the power."""
+
     def logs(origin: Array, offset: Array) -> Array:
         x = origin + offset
         lower, upper = (p.functions.cdf(x), q.functions.cdf(x)), (p.functions.sf(x), q.functions.sf(x))
@@ -110,7 +112,7 @@ def _tails(p: Line, q: Line, power: int, what: str) -> float:
 
 
 def _quantile_gap(p: Line, q: Line, origin: Array, offset: Array) -> Array:
-    """F⁻¹(u) − G⁻¹(u) at u = offset seen from 0, or u = 1 + offset seen from 1."""
+    """Return F⁻¹(u) − G⁻¹(u) at u = offset seen from 0, or u = 1 + offset seen from 1."""
     if p.key == q.key and p.scale == q.scale:
         return np.full_like(offset, p.loc - q.loc)
     result = np.empty_like(offset)
@@ -123,11 +125,13 @@ def _quantile_gap(p: Line, q: Line, origin: Array, offset: Array) -> Array:
 
 
 def _charts(p: Line, q: Line) -> list[Chart]:
+    """Return the charts of the line for two laws, whose scales must fit together."""
     scales = sorted((p.spread, q.spread))
     if not scales[1] < _SCALES * scales[0]:
-        raise ValueError(f"the laws' scales, {scales[0]:.3g} and {scales[1]:.3g}, are too far apart; give less extreme ones")
+        raise ValueError(f"the laws' scales, {scales[0]:.3g} and {scales[1]:.3g}, are too far apart; give less extreme ones.")
     return charts([*p.points, *q.points], (scales[0], scales[1]))
 
 
 def _exp(log: float) -> float:
+    """Return the exponential, of infinity too."""
     return math.exp(log) if log < math.inf else math.inf

@@ -11,7 +11,7 @@ import numpy as np
 import torch.distributions as td
 from scipy import special, stats
 
-from .quadrature import FLOOR, Array
+from divkit.truths.quadrature import FLOOR, Array
 
 __all__ = ["LINES", "Family", "Getter", "Line", "line"]
 
@@ -77,11 +77,13 @@ class Quantiles:
         return self._merge(u, self.frozen.isf, upper=True)
 
     def _merge(self, u: Array, inner: Callable[[Array], Array], upper: bool) -> Array:
+        """Return the family's own quantiles, and scipy's where it has none."""
         far = self.tail(u, upper)
         return np.where(np.isnan(far), inner(np.where(np.isnan(far), u, 0.5)), far)
 
 
 def _student_tail(shapes: tuple[float, ...], u: Array, upper: bool) -> Array:
+    """Return quantiles of Student's law from the first term of its tail, NaN where that is not enough."""
     (df,) = shapes
     z = np.exp(((df / 2 - 1) * math.log(df) - special.betaln(df / 2, 0.5) - np.log(u)) / df)
     # the next term of the tail is smaller by the square of this
@@ -89,6 +91,7 @@ def _student_tail(shapes: tuple[float, ...], u: Array, upper: bool) -> Array:
 
 
 def _beta_tail(shapes: tuple[float, ...], u: Array, upper: bool) -> Array:
+    """Return quantiles of the beta law from the first term of its density at an end, NaN where that is not enough."""
     a, b = shapes[::-1] if upper else shapes
     z = np.exp((np.log(u) + math.log(a) + special.betaln(a, b)) / a)
     return np.where(z * (1.0 + b) < 1e-9, 1.0 - z if upper else z, np.nan)
@@ -150,7 +153,7 @@ LINES: dict[type[td.Distribution], Family] = {
 
 
 def line(family: Family, getter: Getter) -> Line:
-    """Read a law of the family."""
+    """Return the law of the family that has these parameters."""
     shapes, loc, scale = family.parameters(getter)
     frozen = family.standard(*shapes, loc=loc, scale=scale)
     low, high = (float(end) for end in frozen.support())

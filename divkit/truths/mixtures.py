@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import elementwise
 
-from .lines import Line
-from .quadrature import Array
+from divkit.truths.lines import Line
+from divkit.truths.quadrature import Array
 
 __all__ = ["Blend", "blend"]
 
@@ -37,12 +37,13 @@ class Blend:
         return _invert(self.sf, u, np.maximum(near.min(axis=0), far.max(axis=0)), near.max(axis=0))
 
     def _levels(self, u: Array, scaled: bool) -> list[tuple[Any, Array]]:
-        """The parts with their levels: u, or u/w, which bounds the mixture's quantile from the other side as F ≥ wᵢFᵢ."""
+        """Return the parts with their levels: u, or u/w, which as F ≥ wᵢFᵢ bounds the quantile from the other side."""
         return [(part, np.minimum(u / weight, 1.0) if scaled else u) for weight, part in zip(self.weights, self.parts)]
 
 
 def _invert(function: Callable[[Array], Array], u: Array, low: Array, high: Array) -> Array:
     # a hair wider, because the components' quantiles are rounded
+    """Return the points between the bounds at which a monotone function has the values u."""
     ends = (low - 1e-12 * np.abs(low) - 1e-300, high + 1e-12 * np.abs(high) + 1e-300)
     result: Array = elementwise.find_root(lambda x, v: function(x) / v - 1, ends, args=(u,)).x
     return result

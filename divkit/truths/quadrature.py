@@ -59,7 +59,7 @@ def charts(points: Sequence[float], scales: tuple[float, float], low: float = -m
 
 
 def log_integrals(logs: Logs, pieces: Sequence[Chart], what: str) -> Array:
-    """Integrate non-negative functions over the charts and return the logarithms of the integrals.
+    """Return the logarithms of the integrals of non-negative functions over the charts.
 
     Parameters
     ----------
@@ -107,18 +107,20 @@ def log_integrals(logs: Logs, pieces: Sequence[Chart], what: str) -> Array:
     if not error <= _ACCEPTED:
         raise ValueError(
             f"{what}: quadrature reached a relative error of {error:.1e} only, wanted {_ACCEPTED:.0e}; give the parameters "
-            "in float64, or laws that are less close or less extreme"
+            "in float64, or laws that are less close or less extreme."
         )
     return total
 
 
 def _panels(piece: Chart) -> Array:
+    """Return the panels of a chart, at most 8 long in t: (k, 4), origin, sign, from, to."""
     edges = np.linspace(piece.start, piece.stop, math.ceil((piece.stop - piece.start) / 8.0) + 1)
     one = np.ones(len(edges) - 1)
     return np.stack([piece.origin * one, piece.sign * one, edges[:-1], edges[1:]], axis=1)
 
 
 def _halve(panels: Array) -> Array:
+    """Return the panels cut in two."""
     left, right = panels.copy(), panels.copy()
     left[:, 3] = right[:, 2] = panels[:, 2:].mean(axis=1)
     return np.concatenate([left, right])
@@ -131,6 +133,7 @@ def _apply(logs: Logs, panels: Array, what: str) -> tuple[Array, Array]:
 
 
 def _gauss(logs: Logs, panels: Array, nodes: Array, weights: Array, what: str) -> Array:
+    """Return the logs of the integrals over panels by one rule: (rows, panels)."""
     middle, half = panels[:, 2:].mean(axis=1), np.diff(panels[:, 2:], axis=1)[:, 0] / 2
     values = _in_log(logs, panels[:, 0, None], panels[:, 1, None], middle[:, None] + half[:, None] * nodes, what)
     top = values.max(axis=-1)
@@ -147,7 +150,7 @@ def _in_log(logs: Logs, origin: Array, sign: Array, t: Array, what: str) -> Arra
         values = logs(origin.ravel(), offset.ravel())
     if np.isnan(values).any():
         bad = (origin + offset).ravel()[np.isnan(values).any(axis=0)][0]
-        raise ValueError(f"{what}: the integrand is not a number at {bad:.6g}; give less extreme parameters, in float64")
+        raise ValueError(f"{what}: the integrand is not a number at {bad:.6g}; give less extreme parameters, in float64.")
     result: Array = values.reshape(-1, *t.shape) + t
     return result
 
@@ -164,14 +167,14 @@ def _diverges(logs: Logs, pieces: Sequence[Chart], total: float, what: str) -> b
             unseen = first > 0 and float(rows[1:, :first].max()) > _NEGLIGIBLE
             if first == len(steps):
                 if unseen:
-                    raise ValueError(f"{what}: {_UNSEEN}")
+                    raise ValueError(f"{what}: {_UNSEEN}.")
                 continue
             stride = 40 if first == 0 else 1
             last, middle, before = rows[0, first + np.minimum(stride * np.arange(3), len(steps) - 1 - first)]
             growing = first > 0 and last > middle  # into the floor
             if not (growing or last - max(total, FLOOR) > _NEGLIGIBLE):
                 if unseen:
-                    raise ValueError(f"{what}: {_UNSEEN}")
+                    raise ValueError(f"{what}: {_UNSEEN}.")
                 continue
             at = end - outwards * float(steps[first])
             slope, earlier = 2.0 * (last - middle) / stride, 2.0 * (middle - before) / stride
@@ -180,12 +183,13 @@ def _diverges(logs: Logs, pieces: Sequence[Chart], total: float, what: str) -> b
                 return True
             raise ValueError(
                 f"{what}: the integrand falls too slowly near {piece.origin + piece.sign * math.exp(at):.3g} to tell its "
-                "integral; give laws with lighter tails or weaker singularities"
+                "integral; give laws with lighter tails or weaker singularities."
             )
     return False
 
 
 def _total(logs: Array) -> Array:
+    """Return the logs of the sums over panels."""
     result: Array = np.logaddexp.reduce(logs, axis=1)
     return result
 

@@ -10,12 +10,12 @@ import torch
 import torch.distributions as td
 from scipy import linalg
 
-from . import lattice, lines
-from .lattice import LATTICES, Lattice
-from .laws import Dirichlet, Gaussian, Law, Mixture, Product, size
-from .lines import LINES, Line
-from .mixtures import blend
-from .quadrature import Array
+from divkit.truths import lattice, lines
+from divkit.truths.lattice import LATTICES, Lattice
+from divkit.truths.laws import Dirichlet, Gaussian, Law, Mixture, Product, size
+from divkit.truths.lines import LINES, Line
+from divkit.truths.mixtures import blend
+from divkit.truths.quadrature import Array
 
 __all__ = ["beta", "lattice_or_line", "read", "split"]
 
@@ -77,7 +77,7 @@ def beta(law: Dirichlet, what: str) -> Line:
     if len(law.concentration) != 2:
         raise ValueError(
             f"{what} between Dirichlet laws is known for two coordinates only, these have {len(law.concentration)}; ask for "
-            "kl, renyi, alpha, pearson, neyman or squared-hellinger"
+            "kl, renyi, alpha, pearson, neyman or squared-hellinger."
         )
     values = dict(zip(("concentration1", "concentration0"), map(float, law.concentration)))
     return lines.line(LINES[td.Beta], values.__getitem__)
@@ -92,12 +92,14 @@ def split(law: Law) -> Law:
 
 
 def _gaussian(mean: Array, covariance: Array) -> Gaussian:
+    """Return a Gaussian, refused unless its covariance is positive definite."""
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance)[0] > 0.0):
-        raise ValueError("a Gaussian's covariance must be positive definite in float64; give finite, less extreme scales")
+        raise ValueError("a Gaussian's covariance must be positive definite in float64; give finite, less extreme scales.")
     return Gaussian(mean, covariance)
 
 
 def _join(parts: list[Law]) -> Law:
+    """Return the law of independent parts side by side."""
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, Gaussian) for part in parts):
@@ -107,15 +109,18 @@ def _join(parts: list[Law]) -> Law:
 
 
 def _mix(weights: Array, parts: list[Law]) -> Law:
+    """Return the mixture of laws of one kind."""
     if size(parts[0]) > 1 or all(isinstance(part, Gaussian) for part in parts):
         return Mixture(weights, tuple(parts))
     members = tuple(part for part in parts if isinstance(part, Line))
     if len(members) < len(parts):
-        raise ValueError("a mixture of discrete laws is not known here; give a Categorical law of the mixed probabilities")
+        raise ValueError("a mixture of discrete laws is not known here; give a Categorical law of the mixed probabilities.")
     return blend(weights, members)
 
 
 def _scalar(law: td.Distribution, index: tuple[int, ...]) -> Law:
+    """Return a law on the line or the integers by its family."""
+
     def number(name: str) -> float:
         return _number(law, name, index)
 
@@ -126,11 +131,12 @@ def _scalar(law: td.Distribution, index: tuple[int, ...]) -> Law:
             return lattice.table(LATTICES[kind](number))
     raise ValueError(
         f"{type(law).__name__} is not known here; wanted one of {_KNOWN}, Categorical, Dirichlet, MultivariateNormal, or an "
-        "Independent or MixtureSameFamily of these"
+        "Independent or MixtureSameFamily of these."
     )
 
 
 def _categorical(probs: Array) -> Lattice:
+    """Return the law on 0, 1, … with these probabilities."""
     probs = probs / probs.sum()
     values = np.arange(len(probs))
     with np.errstate(divide="ignore"):
@@ -145,17 +151,20 @@ def _categorical(probs: Array) -> Lattice:
 
 
 def _number(law: td.Distribution, name: str, index: tuple[int, ...]) -> float:
+    """Return a parameter of the law at an index of its batch."""
     if name == "probs" and "probs" not in vars(law):  # torch would take the sigmoid in the law's own dtype
         return float(torch.sigmoid(torch.as_tensor(vars(law)["logits"]).detach().double()).expand(law.batch_shape)[index])
     return float(torch.as_tensor(getattr(law, name)).detach().double().expand(law.batch_shape)[index])
 
 
 def _array(values: torch.Tensor) -> Array:
+    """Return a tensor as an array in float64."""
     result: Array = values.detach().double().cpu().numpy()
     return result
 
 
 def _covariance(law: td.MultivariateNormal | td.LowRankMultivariateNormal) -> Array:
+    """Return the covariance, by the root that the law was given where there is one."""
     if "covariance_matrix" not in vars(law) and isinstance(law, td.MultivariateNormal):
         root = _array(law.scale_tril)
         return root @ root.swapaxes(-1, -2)

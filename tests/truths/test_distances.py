@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,30 +21,30 @@ Q2 = law(td.MultivariateNormal, [1, 0], [[1, -0.3], [-0.3, 1.5]])
 
 
 @pytest.mark.parametrize("mu", [1e-3, 0.5, 2.0, 50.0])
-def test_energy_of_a_shift(mu):
+def test_energy_of_a_shift(mu: float) -> None:
     expected = 4 / math.sqrt(math.pi) * math.expm1(-(mu**2) / 4) + 2 * mu * erf(mu / 2)
     assert exact("energy", law(td.Normal, mu, 1), law(td.Normal, 0, 1)) == pytest.approx(expected, rel=1e-9)
     assert exact("cramer", law(td.Normal, mu, 1), law(td.Normal, 0, 1)) == pytest.approx(expected / 2, rel=1e-9)
 
 
-def test_energy_of_a_scale():
+def test_energy_of_a_scale() -> None:
     s = 2.5
     expected = 2 * math.sqrt(2 / math.pi) * math.sqrt(1 + s**2) - 2 * (1 + s) / math.sqrt(math.pi)
     assert exact("energy", law(td.Normal, 0, 1), law(td.Normal, 0, s)) == pytest.approx(expected, rel=1e-11)
 
 
 @pytest.mark.parametrize("a", [0.1, 0.9])
-def test_cramer_of_uniforms(a):
+def test_cramer_of_uniforms(a: float) -> None:
     assert exact("cramer", law(td.Uniform, 0, 1), law(td.Uniform, a, 1 + a)) == pytest.approx(a**2 - a**3 / 3, rel=1e-11)
 
 
-def test_energy_in_more_dimensions_reduces_to_the_line():
+def test_energy_in_more_dimensions_reduces_to_the_line() -> None:
     line = exact("energy", law(td.Normal, 0.7, 1), law(td.Normal, 0, 2))
     thin = [law(td.MultivariateNormal, [m, 0], [[s**2, 0], [0, 1e-18]]) for m, s in ((0.7, 1), (0, 2))]
     assert exact("energy", *thin) == pytest.approx(line, rel=1e-8)
 
 
-def test_energy_and_mmd_of_gaussians_by_monte_carlo():
+def test_energy_and_mmd_of_gaussians_by_monte_carlo() -> None:
     """Seeded; means of 4e5 draws, wanted within 4.5 standard errors (fails for 1 seed in 1e5)."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(4, 400_000, 2, dtype=torch.float64, generator=generator)
@@ -59,14 +60,14 @@ def test_energy_and_mmd_of_gaussians_by_monte_carlo():
         assert abs(values.mean() - exact(name, P2, Q2, **fields)) < 4.5 * values.std() / math.sqrt(len(values))
 
 
-def test_mmd_of_a_shift():
+def test_mmd_of_a_shift() -> None:
     d, s, mu = 3, 1.7, f64([1.0, -2.0, 0.5])
     p, q = (td.Independent(td.Normal(each, torch.ones_like(mu)), 1) for each in (torch.zeros_like(mu), mu))
     expected = -2 * (s**2 / (s**2 + 2)) ** (d / 2) * math.expm1(-float(mu @ mu) / (2 * (s**2 + 2)))
     assert exact("mmd", p, q, bandwidth=s) == pytest.approx(expected, rel=1e-12)
 
 
-def test_mixtures_of_gaussians(fgan):
+def test_mixtures_of_gaussians(fgan: td.Distribution) -> None:
     q = law(td.Normal, 1.0, 1.6)
     x = np.linspace(-20, 22, 4001)
     difference = (torch.exp(fgan.log_prob(f64(x))) - torch.exp(q.log_prob(f64(x)))).numpy() * (x[1] - x[0])
@@ -100,11 +101,11 @@ WASSERSTEIN = [  # name, p, q, value
 
 
 @pytest.mark.parametrize("name, p, q, value", WASSERSTEIN, ids=range(len(WASSERSTEIN)))
-def test_wasserstein_on_the_line(name, p, q, value):
+def test_wasserstein_on_the_line(name: str, p: td.Distribution, q: td.Distribution, value: float) -> None:
     assert exact(name, p, q) == pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
-def test_wasserstein_of_mixtures_against_a_grid(fgan):
+def test_wasserstein_of_mixtures_against_a_grid(fgan: td.Distribution) -> None:
     q = law(td.Normal, 1.0, 1.6)
     weights, places, scales = (0.33, 0.67), (-1.0, 2.0), (0.065**0.5, 2**0.5)
     x = np.linspace(-20, 22, 400_001)
@@ -120,7 +121,7 @@ def test_wasserstein_of_mixtures_against_a_grid(fgan):
     assert exact("energy", fgan, q) == pytest.approx(2 * np.sum((cdf - stats.norm.cdf(x, 1, 1.6)) ** 2) * step, rel=1e-10)
 
 
-def test_mixtures_with_heavy_tails_and_singular_parts():
+def test_mixtures_with_heavy_tails_and_singular_parts() -> None:
     half = td.Categorical(f64([0.5, 0.5]))
     heavy = td.MixtureSameFamily(half, td.StudentT(f64(2.0), f64([0.0, 1.0]), f64([1.0, 1.0])))
     assert exact("w2", heavy, law(td.Normal, 0, 1)) == math.inf
@@ -135,7 +136,7 @@ def test_mixtures_with_heavy_tails_and_singular_parts():
     assert exact("w1", boxes, law(td.Uniform, 0, 1)) == pytest.approx(1.0, rel=1e-10)
 
 
-def test_wasserstein_of_gaussians():
+def test_wasserstein_of_gaussians() -> None:
     root = torch.linalg.cholesky(P2.covariance_matrix)
     cross = torch.linalg.eigvalsh(root.T @ Q2.covariance_matrix @ root).sqrt().sum()
     expected = 2 + P2.covariance_matrix.trace() + Q2.covariance_matrix.trace() - 2 * cross
@@ -148,7 +149,7 @@ def test_wasserstein_of_gaussians():
     assert exact("sliced-w2", P2, moved) == pytest.approx(12.5)
 
 
-def test_slices():
+def test_slices() -> None:
     angles = np.linspace(0, np.pi, 4001)[:-1]
     directions = f64(np.stack([np.cos(angles), np.sin(angles)], axis=1))
     means = directions @ (P2.mean - Q2.mean)
@@ -161,7 +162,7 @@ def test_slices():
     assert exact("sliced-w2", ball, wider) == pytest.approx(1 + 1)
 
 
-def test_moments_of_other_laws():
+def test_moments_of_other_laws() -> None:
     p, q = law(td.Dirichlet, [1, 2, 3]), law(td.Dirichlet, [2, 2, 2])
     gap = float((p.mean - q.mean).square().sum())
     assert gap < exact("gaussian-w2", p, q) < gap + float(p.variance.sum() + q.variance.sum())
@@ -169,7 +170,7 @@ def test_moments_of_other_laws():
     assert line == pytest.approx(1 + (1 - math.sqrt(18)) ** 2)
 
 
-def _sinkhorn(a, b, x, epsilon):
+def _sinkhorn(a: np.ndarray, b: np.ndarray, x: np.ndarray, epsilon: float) -> float:
     """Entropic transport on a grid in the log domain: dual value after the potentials stand still."""
     cost, f, g = (x[:, None] - x) ** 2, np.zeros_like(x), np.zeros_like(x)
     for _ in range(3000):
@@ -181,7 +182,7 @@ def _sinkhorn(a, b, x, epsilon):
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 1.0, 5.0])
-def test_entropic_transport_against_a_grid(epsilon):
+def test_entropic_transport_against_a_grid(epsilon: float) -> None:
     x = np.linspace(-8, 8, 201)
     p, q = law(td.Normal, 0.5, 0.7), law(td.Normal, -1, 1.1)
     a, b = ((lambda w: w / w.sum())(torch.exp(each.log_prob(f64(x))).numpy()) for each in (p, q))
@@ -190,7 +191,7 @@ def test_entropic_transport_against_a_grid(epsilon):
     assert exact("sinkhorn", p, q, epsilon=epsilon) == pytest.approx(_sinkhorn(a, b, x, epsilon) - own, rel=1e-8)
 
 
-def test_entropic_limits():
+def test_entropic_limits() -> None:
     assert exact("entropic-ot", P2, Q2, epsilon=1e-9) == pytest.approx(exact("w2", P2, Q2), rel=1e-6)
     independent = 2 + float(P2.covariance_matrix.trace() + Q2.covariance_matrix.trace())
     assert exact("entropic-ot", P2, Q2, epsilon=1e9) == pytest.approx(independent, rel=1e-8)
@@ -218,7 +219,9 @@ def _points(law_: td.Distribution, n: int, generator: torch.Generator) -> torch.
         ("kid", {}, lambda x, y: ((x * y).sum(1) / 2 + 1) ** 3),
     ],
 )
-def test_kernel_distances_by_monte_carlo(name, fields, kernel):
+def test_kernel_distances_by_monte_carlo(
+    name: str, fields: dict[str, float], kernel: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> None:
     """Seeded; means of 4e5 draws, wanted within 4.5 standard errors (fails for 1 seed in 1e5)."""
     generator = torch.Generator().manual_seed(1)
     x, x2, y, y2 = (_points(law_, 400_000, generator) for law_ in (P2, P2, Q2, Q2))
@@ -228,13 +231,13 @@ def test_kernel_distances_by_monte_carlo(name, fields, kernel):
 
 
 @pytest.mark.parametrize("d", [1, 3])
-def test_kernel_distances_are_scale_mixtures(d):
+def test_kernel_distances_are_scale_mixtures(d: int) -> None:
     """A Laplace kernel on the line in closed form, and mixtures by linearity of the mean embedding."""
     mu, s = 1.3, 1 / 0.6
     p, q = (td.MultivariateNormal(f64([m] + [0] * (d - 1)), torch.eye(d, dtype=torch.float64)) for m in (0, mu))
     if d == 1:  # E exp(−s|Z|), Z ~ N(m, 2)
 
-        def mean(m):
+        def mean(m: float) -> float:
             from scipy.special import erfcx
 
             v = math.sqrt(2)
@@ -250,7 +253,7 @@ def test_kernel_distances_are_scale_mixtures(d):
         assert exact(name, half, q, **fields) == pytest.approx(whole / 4, rel=1e-8)  # the embedding is half way
 
 
-def test_kid_refuses_too_many_dimensions():
+def test_kid_refuses_too_many_dimensions() -> None:
     p = law(td.MultivariateNormal, torch.zeros(201), torch.eye(201))
     with pytest.raises(ValueError, match="kid: third moments in 201 dimensions are too many; give laws in at most 200"):
         exact("kid", p, p)

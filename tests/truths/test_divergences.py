@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -22,14 +23,14 @@ ORACLE = [  # N(δ, 1) against N(0, 1), to the digits published
 
 
 @pytest.mark.parametrize("delta, values", ORACLE)
-def test_published_values(delta, values):
+def test_published_values(delta: float, values: dict[str, float]) -> None:
     for name, value in values.items():
         assert exact(name, law(td.Normal, delta, 1), law(td.Normal, 0, 1)) == pytest.approx(value, abs=6e-6)
 
 
 @pytest.mark.parametrize("d", [1, 3])
 @pytest.mark.parametrize("delta", [0.01, 1.0, 3.0])
-def test_equal_covariances(d, delta):
+def test_equal_covariances(d: int, delta: float) -> None:
     root = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64, generator=torch.Generator().manual_seed(d)))[0]
     covariance = root @ torch.diag(torch.arange(1.0, d + 1, dtype=torch.float64)) @ root.T
     shift = torch.linalg.cholesky(covariance) @ (delta * torch.ones(d, dtype=torch.float64) / d**0.5)
@@ -83,7 +84,9 @@ ALL = [(name, {}, f) for name, f in PLAIN.items()] + FIELDS
 
 
 @pytest.mark.parametrize("name, fields, integrand", ALL, ids=[f"{n}-{k}" for n, k, _ in ALL])
-def test_mixture_against_a_grid(name, fields, integrand, fgan):
+def test_mixture_against_a_grid(
+    name: str, fields: dict[str, float], integrand: Callable[[np.ndarray, np.ndarray], np.ndarray], fgan: td.Distribution
+) -> None:
     q = law(td.Normal, 1.0, 1.6)
     x = np.linspace(-24, 26, 1_000_001)
     p_x, q_x = (torch.exp(each.log_prob(f64(x))).numpy() for each in (fgan, q))
@@ -97,7 +100,9 @@ CATEGORIES = (law(td.Categorical, [0.2, 0.3, 0.5]), law(td.Categorical, [0.4, 0.
 
 
 @pytest.mark.parametrize("name, fields, integrand", ALL, ids=[f"{n}-{k}" for n, k, _ in ALL])
-def test_categories_are_plain_sums(name, fields, integrand):
+def test_categories_are_plain_sums(
+    name: str, fields: dict[str, float], integrand: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> None:
     expected = np.sum(integrand(*(each.probs.numpy() for each in CATEGORIES)))
     assert exact(name, *CATEGORIES, **fields) == pytest.approx(expected, rel=1e-12)
 
@@ -127,7 +132,7 @@ CLOSED = [  # name, p, q, fields, value
 
 
 @pytest.mark.parametrize("name, p, q, fields, value", CLOSED, ids=range(len(CLOSED)))
-def test_closed_forms(name, p, q, fields, value):
+def test_closed_forms(name: str, p: td.Distribution, q: td.Distribution, fields: dict[str, float], value: float) -> None:
     assert exact(name, p, q, **fields) == pytest.approx(value, rel=1e-10)
 
 
@@ -147,12 +152,12 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("p, q", PAIRS, ids=[type(p).__name__ for p, _ in PAIRS])
-def test_kl_agrees_with_torch(p, q):
+def test_kl_agrees_with_torch(p: td.Distribution, q: td.Distribution) -> None:
     assert exact("kl", p, q) == pytest.approx(float(td.kl_divergence(p, q)), rel=1e-10)
     assert exact("reverse-kl", q, p) == exact("kl", p, q)
 
 
-def test_gaussian_power_divergences_by_quadrature():
+def test_gaussian_power_divergences_by_quadrature() -> None:
     """The closed form of unequal variances against the same laws as one-part mixtures, which are integrated."""
     p, q = law(td.Normal, 0.5, 1.2), law(td.Normal, 0, 1)
     one = td.Categorical(f64([1.0]))
@@ -163,7 +168,7 @@ def test_gaussian_power_divergences_by_quadrature():
         assert exact(name, p, q) == pytest.approx(exact(name, *mixed), rel=1e-10)
 
 
-def test_gaussians_in_two_dimensions_against_a_grid():
+def test_gaussians_in_two_dimensions_against_a_grid() -> None:
     p, q = PAIRS[-1]
     x = torch.linspace(-25, 25, 1001, dtype=torch.float64)
     grid = torch.cartesian_prod(x, x)
@@ -176,7 +181,7 @@ def test_gaussians_in_two_dimensions_against_a_grid():
     assert exact("squared-hellinger", p, q) == pytest.approx(squares, rel=1e-10)
 
 
-def test_gaussians_that_differ_in_one_direction():
+def test_gaussians_that_differ_in_one_direction() -> None:
     wide = law(td.MultivariateNormal, [0, 0], [[1, 0.5], [0.5, 2]])
     shear = f64([[1.0, 0.0], [0.5, 1.0]])
     p = td.MultivariateNormal(shear @ f64([1.0, 0.0]), shear @ torch.diag(f64([3.0, 1.75])) @ shear.T)
@@ -184,7 +189,7 @@ def test_gaussians_that_differ_in_one_direction():
     assert exact("js", p, wide) == pytest.approx(reference, rel=1e-9)
 
 
-def test_products_add():
+def test_products_add() -> None:
     p = td.Independent(law(td.Laplace, [0, 1], [1, 2]), 1)
     q = td.Independent(law(td.Normal, [0, 0], [1, 3]), 1)
     parts = [(law(td.Laplace, 0, 1), law(td.Normal, 0, 1)), (law(td.Laplace, 1, 2), law(td.Normal, 0, 3))]
@@ -221,11 +226,11 @@ INFINITE = [
 
 
 @pytest.mark.parametrize("name, p, q, fields", INFINITE, ids=range(len(INFINITE)))
-def test_infinite(name, p, q, fields):
+def test_infinite(name: str, p: td.Distribution, q: td.Distribution, fields: dict[str, float]) -> None:
     assert exact(name, p, q, **fields) == math.inf
 
 
-def test_suprema_at_disjoint_supports():
+def test_suprema_at_disjoint_supports() -> None:
     p, q = law(td.Uniform, 0, 1), law(td.Uniform, 2, 3)
     suprema = {"js": math.log(2), "fgan-js": 2 * math.log(2), "gan": 0, "tv": 1, "squared-hellinger": 2, "le-cam": 2}
     for name, value in (suprema | {"lin-k": math.log(2)}).items():
@@ -237,8 +242,8 @@ def test_suprema_at_disjoint_supports():
 
 
 @pytest.mark.parametrize("p, q", PAIRS[:6], ids=[type(p).__name__ for p, _ in PAIRS[:6]])
-def test_inequalities_and_identities(p, q):
-    def d(name, **fields):
+def test_inequalities_and_identities(p: td.Distribution, q: td.Distribution) -> None:
+    def d(name: str, **fields: float) -> float:
         return exact(name, p, q, **fields)
 
     hellinger, tv = d("squared-hellinger"), d("tv")
@@ -261,7 +266,7 @@ def test_inequalities_and_identities(p, q):
         assert d("renyi", order=order) == pytest.approx(math.log1p(order * (order - 1) * d("alpha", order=order)) / (order - 1))
 
 
-def test_invariance_and_data_processing():
+def test_invariance_and_data_processing() -> None:
     p, q = law(td.Normal, 0.5, 1), law(td.Normal, 0, 1.3)
     for name in ("js", "tv", "pearson"):
         logs = exact(name, law(td.LogNormal, 0.5, 1), law(td.LogNormal, 0, 1.3))
@@ -271,13 +276,13 @@ def test_invariance_and_data_processing():
 
 
 @pytest.mark.parametrize("name", ["kl", "js", "tv", "energy", "w1", "w2", "lin-k"])
-def test_zero_at_equality(name):
+def test_zero_at_equality(name: str) -> None:
     for kind, *parameters in [(td.Laplace, 0, 1), (td.Gamma, 0.5, 2), (td.Poisson, 3), (td.Normal, 1, 2)]:
         assert exact(name, law(kind, *parameters), law(kind, *parameters)) == 0.0
 
 
 @pytest.mark.parametrize("name", ["js", "tv", "le-cam", "lin-k", "jeffreys"])
-def test_a_dirichlet_law_of_two_is_a_beta_law(name):
+def test_a_dirichlet_law_of_two_is_a_beta_law(name: str) -> None:
     dirichlets = law(td.Dirichlet, [0.5, 2]), law(td.Dirichlet, [1.5, 1])
     betas = law(td.Beta, 0.5, 2), law(td.Beta, 1.5, 1)
     assert exact(name, *dirichlets) == pytest.approx(exact(name, *betas), rel=1e-8)

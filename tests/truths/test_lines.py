@@ -33,12 +33,12 @@ LAWS = [
 ]
 
 
-def test_every_family_is_here():
+def test_every_family_is_here() -> None:
     assert {type(each) for each in LAWS} == {*LINES, td.Chi2}
 
 
 @pytest.mark.parametrize("each", LAWS, ids=lambda each: type(each).__name__)
-def test_density_and_quantiles(each):
+def test_density_and_quantiles(each: td.Distribution) -> None:
     line = lattice_or_line(read(each))
     assert isinstance(line, Line)
     x = line.functions.ppf(np.array([0.01, 0.2, 0.5, 0.9, 0.99]))
@@ -56,7 +56,7 @@ def test_density_and_quantiles(each):
 
 
 @pytest.mark.parametrize("df", [0.5, 1.5, 2.05, 3.0, 10.0, 300.0])
-def test_quantiles_of_student_far_out(df):
+def test_quantiles_of_student_far_out(df: float) -> None:
     functions = lattice_or_line(read(law(td.StudentT, df))).functions
     u = 10.0 ** -np.arange(5, 130, 5)
     assert functions.sf(functions.isf(u)) == pytest.approx(u, rel=1e-9)
@@ -66,7 +66,7 @@ def test_quantiles_of_student_far_out(df):
         assert np.diff(far) == pytest.approx(-50 * np.log(10) / df, rel=1e-6)
 
 
-def test_a_density_keeps_its_digits_next_to_an_end():
+def test_a_density_keeps_its_digits_next_to_an_end() -> None:
     line = lattice_or_line(read(law(td.Beta, 2, 0.25)))
     with np.errstate(invalid="ignore"):
         near = line.log_density(np.ones(2), np.array([-1e-30, -1e-60]))
@@ -75,7 +75,7 @@ def test_a_density_keeps_its_digits_next_to_an_end():
     assert np.isneginf(outside)
 
 
-def test_quantiles_of_a_mixture():
+def test_quantiles_of_a_mixture() -> None:
     mixture = td.MixtureSameFamily(td.Categorical(f64([0.3, 0.7])), td.Normal(f64([0.0, 5.0]), f64([1.0, 0.01])))
     functions = lattice_or_line(read(mixture)).functions
     u = np.array([1e-200, 1e-9, 0.29, 0.5, 0.9])
@@ -83,15 +83,15 @@ def test_quantiles_of_a_mixture():
     assert functions.sf(functions.isf(u)) == pytest.approx(u, rel=1e-9)
 
 
-def test_integrals_refuse_what_is_not_a_number():
-    def logs(origin, offset):
+def test_integrals_refuse_what_is_not_a_number() -> None:
+    def logs(origin: np.ndarray, offset: np.ndarray) -> np.ndarray:
         return np.where(offset > 1, np.nan, -offset)[None]
 
     with pytest.raises(ValueError, match="hole: the integrand is not a number at"):
         log_integrals(logs, charts([0.0], (1.0, 1.0), 0.0), "hole")
 
 
-def test_torch_state_is_left_alone():
+def test_torch_state_is_left_alone() -> None:
     before = torch.get_default_dtype(), torch.is_grad_enabled()
     read(td.Normal(torch.tensor(0.0, requires_grad=True), 1.0))
     assert before == (torch.get_default_dtype(), torch.is_grad_enabled())
