@@ -1,4 +1,4 @@
-"""Sphinx configuration; three pages' contents are drawn from the source when the documentation is built."""
+"""Sphinx configuration; parts of four pages are printed from the source when the documentation is built."""
 
 from __future__ import annotations
 
@@ -69,6 +69,17 @@ def _cases() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _notes() -> str:
+    """The keys of notes by kind: what each is, and what it means."""
+    from divkit.core.notes import Kind, Note
+
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 24 30 46", "", "   * - key", "     - kind", "     - meaning"]
+    for kind in Kind:
+        for note in (note for note in Note if note.kind is kind):
+            lines += [f"   * - ``{note}``", f"     - {kind.value}", f"     - {_plain(note.meaning)}"]
+    return "\n".join(lines) + "\n"
+
+
 def _plain(text: str) -> str:
     for mark in "\\*|`_":
         text = text.replace(mark, "\\" + mark)
@@ -81,6 +92,7 @@ def _generate(_: Any) -> None:
     (folder / "house.svg").write_text(house.draw(), encoding="utf-8")
     (folder / "cases.inc").write_text(_cases(), encoding="utf-8")
     (folder / "fdivergences.inc").write_text(_table(), encoding="utf-8")
+    (folder / "notes.inc").write_text(_notes(), encoding="utf-8")
 
 
 LITERAL = re.compile(r"(``.*?``|:\w+:`.*?`|`[^`]*`)")
