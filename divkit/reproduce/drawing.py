@@ -48,6 +48,5 @@ def panels(rows: int = 1, columns: int = 1, width: float = 4.2, height: float = 
 
 def calm(ax: Axes) -> Axes:
     """Axes without ticks, for pictures."""
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set(xticks=[], yticks=[])
     return ax

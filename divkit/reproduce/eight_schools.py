@@ -189,11 +189,7 @@ def _figure(ticks: Tensor, density: Tensor, clouds: dict[str, Tensor]) -> Figure
     for ax, (name, cloud) in zip(axes[0], clouds.items()):
         ax.scatter(*cloud.numpy().T, s=2, linewidths=0)
         ax.contour(ticks.numpy(), ticks.numpy(), density.numpy().T, levels=levels, colors=INK, linewidths=0.8)
-        ax.set_title(f"{name}; lines: exact")
-        ax.set_xlim(-1.5, 2.5)
-        ax.set_ylim(-3, 3)
-        ax.set_xlabel("μ")
-        ax.set_ylabel("τ")
+        ax.set(title=f"{name}; lines: exact", xlim=(-1.5, 2.5), ylim=(-3, 3), xlabel="μ", ylabel="τ")
     return figure
 
 

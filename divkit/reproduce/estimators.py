@@ -129,13 +129,10 @@ def _figure(estimates: Estimates) -> Figure:
                 ax.plot(middle, y, "o", color=COLOURS[k], markersize=3.2)
         for k, setting in enumerate(chosen):
             ax.plot([], [], "o-", color=COLOURS[k], markersize=3.2, label=f"n = {setting.n:,}")
-        ax.set_xlim(-1.0, 1.0)
-        ax.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0])
-        ax.set_ylim(len(names) - 0.4, -0.6)
+        ax.set(xlim=(-1.0, 1.0), xticks=[-1.0, -0.5, 0.0, 0.5, 1.0], ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), names if ax is axes[0, 0] else [])
         ax.grid(axis="y", color=RULE, linewidth=0.3)
-        ax.set_xlabel("(estimate − exact)/exact")
-        ax.set_title(f"d = {d}: mean, and twice the spread")
+        ax.set(xlabel="(estimate − exact)/exact", title=f"d = {d}: mean, and twice the spread")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=len(chosen))
     return figure
 

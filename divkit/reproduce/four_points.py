@@ -126,10 +126,7 @@ def _run(protocol: FourPoints, setup: Setup) -> Outcome:
     for ax, (name, parts) in zip(axes[0], models.items()):
         for k, cloud in enumerate(np.array(parts[0]["codes"])):
             ax.scatter(*cloud.T, s=3, color=COLOURS[k], linewidths=0)
-        ax.set_title(f"{name}: codes of the four points")
-        ax.set_aspect("equal")
-        ax.set_xlim(-3.5, 3.5)
-        ax.set_ylim(-3.5, 3.5)
+        ax.set(title=f"{name}: codes of the four points", aspect="equal", xlim=(-3.5, 3.5), ylim=(-3.5, 3.5))
     return Outcome(rows, figure)
 
 

@@ -117,8 +117,7 @@ def _figure(table: list[tuple[float, float, float]], score: float) -> Figure:
     ax.loglog(temperatures, biases, "o-", label="bias of the mean")
     ax.loglog(temperatures, spreads, "s-", label="standard deviation of one draw")
     ax.axhline(score, color="C2", linestyle="--", label="score function: its deviation, no bias")
-    ax.set_xlabel("temperature τ")
-    ax.set_ylabel("relaxed gradient")
+    ax.set(xlabel="temperature τ", ylabel="relaxed gradient")
     ax.legend()
     return figure
 

@@ -148,8 +148,7 @@ def _figure(ks: tuple[int, ...], curves: dict[str, list[float]], exact: float) -
     ax.set_xscale("log")
     ax.set_yscale("symlog", linthresh=1e-3)
     ax.set_ylim(bottom=-3e-4)
-    ax.set_xlabel("k of IWAE_k (k = 1: the ELBO)")
-    ax.set_ylabel("log p(x) less the bound, nats")
+    ax.set(xlabel="k of IWAE_k (k = 1: the ELBO)", ylabel="log p(x) less the bound, nats")
     ax.legend()
     return figure
 

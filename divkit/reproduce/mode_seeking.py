@@ -156,17 +156,18 @@ def _figure(
         left.plot(x, norm.pdf(x, mu, sigma), color=colour, label=name)
     for name, order in {"reverse-kl": 0.0, SEEKING: 0.0, "kl": 1.0, "pearson": 2.0}.items():
         right.plot(order, learned[name][:, 1].mean(), "o", color=COLOURS[1], markersize=5)
-    left.set_xlabel("x")
-    left.set_title("the best Gaussian under each divergence")
+    left.set(xlabel="x", title="the best Gaussian under each divergence")
     left.legend()
     right.plot(list(curve), [optimum[1] for optimum in curve.values()], color=INK, linewidth=1.2)
     for label, deviation, order, side in (("P", TARGET.deviation, ORDERS[0], "left"), ("one mode", MODE, ORDERS[-1], "right")):
         right.axhline(deviation, color=RULE, linewidth=0.8)
         right.annotate(label, (order, deviation), xytext=(0, 3), textcoords="offset points", ha=side)
-    right.set_xlabel("order α: 0 is reverse KL, 1 is KL, 2 is ½ Pearson")
-    right.set_ylabel("σ")
-    right.set_title("line: exact; dots: learned, reverse KL from two starts")
-    right.set_ylim(0, None)
+    right.set(
+        xlabel="order α: 0 is reverse KL, 1 is KL, 2 is ½ Pearson",
+        ylabel="σ",
+        title="line: exact; dots: learned, reverse KL from two starts",
+        ylim=(0, None),
+    )
     return figure
 
 

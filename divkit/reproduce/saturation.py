@@ -92,9 +92,7 @@ def _figure(protocol: Saturation, rows: Sequence[Quantity]) -> Figure:
         ax.plot(grid, [curve[name] for curve in curves], label=f"{name}: quadrature")
         ours, label = [row.ours for row in rows if f"the {name} loss" in row.quantity], f"{protocol.draws:,} draws"
         ax.plot(protocol.separations, ours, "o", color=f"C{place}", markersize=4.5, label=f"{name}: autograd, {label}")
-    ax.set_yscale("log")
-    ax.set_xlabel("separation θ of N(0, 1) and the generator's N(θ, 1)")
-    ax.set_ylabel("gradient in θ, D exact")
+    ax.set(yscale="log", xlabel="separation θ of N(0, 1) and the generator's N(θ, 1)", ylabel="gradient in θ, D exact")
     ax.legend()
     return figure
 

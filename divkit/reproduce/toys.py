@@ -173,10 +173,12 @@ def _figure(generators: dict[str, list[dict[str, Any]]], real: Tensor) -> Figure
         calm(ax)
         ax.scatter(*real[:1000].T.numpy(), s=6, color="#d8d4cb", linewidths=0)
         ax.scatter(*np.array(parts[0]["points"]).T, s=1.5, linewidths=0)
-        ax.set_title(name + (f": {parts[0]['modes']} modes, {parts[0]['quality']:.0%}" if "modes" in parts[0] else ""))
-        ax.set_xlim(-end, end)
-        ax.set_ylim(-end, end)
-        ax.set_aspect("equal")
+        ax.set(
+            title=name + (f": {parts[0]['modes']} modes, {parts[0]['quality']:.0%}" if "modes" in parts[0] else ""),
+            xlim=(-end, end),
+            ylim=(-end, end),
+            aspect="equal",
+        )
     return figure
 
 

@@ -121,9 +121,7 @@ def _figure(models: dict[str, list[dict[str, Any]]], columns: int = 4) -> Figure
         ax.set_axis_on()
         first, second = np.array(parts[0]["codes"]).T
         ax.scatter(first, second, s=2, linewidths=0)
-        ax.set_xlim(-4, 4)
-        ax.set_ylim(-4, 4)
-        ax.set_aspect("equal")
+        ax.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
     return figure
 
 

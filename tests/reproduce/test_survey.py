@@ -28,10 +28,9 @@ def test_every_entry_is_as_right_or_wrong_as_is_said(printed) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("number", range(1, 14))
 def test_errata(number: int, seed: int) -> None:
-    rows = ERRATA[number - 1](number, seed)
+    rows = ERRATA[number - 1](seed)
     assert rows
     assert [row.quantity for row in rows if not row.passed] == []
-    assert all(row.quantity.startswith(f"erratum {number}:") for row in rows)
 
 
 def test_a_wrong_claim_is_found_out() -> None:
@@ -58,4 +57,5 @@ def test_the_whole_case() -> None:
         outcome = CASES["survey"].run(Setup(seed=3))
     found = Counter(row.passed for row in outcome.rows)
     assert found == {True: len(outcome.rows)}
+    assert {row.quantity.split(":")[0] for row in outcome.rows} >= {f"erratum {k}" for k in range(1, 14)}
     assert len(outcome.figure.axes) == 8
