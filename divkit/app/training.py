@@ -22,7 +22,7 @@ from divkit.data.encoding import encode
 from divkit.data.frames import Kind, Table
 from divkit.models import Data, build, fit, load
 from divkit.models.data import SETS, mosaic, split
-from divkit.models.model import Reconstructs
+from divkit.models.model import Autoencoder
 from divkit.support.words import quoted
 from divkit.support.writing import write
 
@@ -157,7 +157,7 @@ class _Watcher:
         samples = model.sample(count)  # type: ignore[operator]
         name = "samples.png" if line["step"] else "samples-start.png"
         write(self.out / name, _picture(self.data, self.data.test[:count], samples))
-        if self.data.images and isinstance(model, Reconstructs) and line["step"]:
+        if self.data.images and isinstance(model, Autoencoder) and line["step"]:
             x = self.data.test[: self.tiles // 2]
             pairs = torch.stack([x, model.reconstruct(x)], 1).flatten(0, 1)
             write(self.out / "reconstructions.png", _picture(self.data, None, pairs))

@@ -71,13 +71,7 @@ class AVB(Model):
     """
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        likelihood: Likelihood,
-        criterion: Loss,
-        latent: int,
-        contrast: int = 0,
+        self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, criterion: Loss, latent: int, contrast: int = 0
     ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.likelihood, self.criterion = encoder, decoder, likelihood, criterion

@@ -13,17 +13,7 @@ from torch import Tensor, nn
 
 from divkit.core.criterion import Criterion
 
-__all__ = [
-    "BoundsLikelihood",
-    "HasCodes",
-    "Loss",
-    "Model",
-    "Reconstructs",
-    "criteria",
-    "importance_bound",
-    "normal_noise",
-    "untouched",
-]
+__all__ = ["Autoencoder", "BoundsLikelihood", "Loss", "Model", "criteria", "importance_bound", "normal_noise", "untouched"]
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
 """A criterion as a model sees it: (x, y) -> scalar, whichever divergence it is."""
@@ -46,16 +36,11 @@ class Model(nn.Module, ABC):
 
 
 @runtime_checkable
-class Reconstructs(Protocol):
-    """A model that codes points and decodes them again."""
+class Autoencoder(Protocol):
+    """A model that codes points, and decodes codes."""
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return each point as its code gives it back: (n, *event) -> (n, *event)."""
-
-
-@runtime_checkable
-class HasCodes(Protocol):
-    """A model whose codes can be drawn, given points or from the prior."""
 
     def encode(self, x: Tensor) -> Tensor:
         """Draw a code for each point: (n, *event) -> (n, latent)."""

@@ -127,22 +127,6 @@ def adversary(divergence: Any, critic: Callable[..., nn.Module], ascent: Ascent)
     return criterion(divergence, critic, ascent)
 
 
-def critic_for(data: Data) -> Callable[..., nn.Module]:
-    """Return the kind of critic that suits the data."""
-    return ConvCritic if data.images else partial(Critic, hidden=SIZES.narrow)
-
-
-def generator_for(data: Data, noise: int) -> nn.Module:
-    """Make a generator of points like the data's."""
-    shape = data.train.shape[1:]
-    return ConvGenerator(noise, shape) if data.images else decoder(noise, shape, SIZES.narrow)
-
-
-def noise_for(data: Data) -> int:
-    """Return how much noise a generator of such data reads."""
-    return 32 if data.images else max(2, data.train.shape[1:].numel())
-
-
 def latent_for(data: Data) -> int:
     """Return how many numbers a code of such data has."""
     return 8 if data.images else min(8, max(1, data.train.shape[1:].numel()))
@@ -154,10 +138,14 @@ def likelihood_for(data: Data) -> Likelihood:
 
 
 def _generative(divergence: Any, ascent: Ascent) -> Callable[[Data, Any], Model]:
+    """Return a function that makes a GAN: convolutions for images, perceptrons for points."""
+
     def make(data: Data, other: Any) -> Model:
-        noise = noise_for(data)
-        loss = adversary(divergence if other is None else other, critic_for(data), ascent)
-        return GAN(generator_for(data, noise), loss, noise)
+        shape = data.train.shape[1:]
+        noise = 32 if data.images else max(2, shape.numel())
+        generator = ConvGenerator(noise, shape) if data.images else decoder(noise, shape, SIZES.narrow)
+        critic = ConvCritic if data.images else partial(Critic, hidden=SIZES.narrow)
+        return GAN(generator, adversary(divergence if other is None else other, critic, ascent), noise)
 
     return make
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +30,7 @@ NAMES = ("kl", "reverse-kl", "fgan-js", "jeffreys", "pearson")
 TARGET = Mixture((0.33, 0.67), (-1.0, 2.0), (0.065**0.5, 2.0**0.5))
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(NamedTuple):
     """A Gaussian N(mu, sigma²) with the divergence of the target from it."""
 
     value: float

@@ -58,14 +58,14 @@ class FGANGauss:
 
 def _run(protocol: FGANGauss, setup: Setup) -> Outcome:
     budget, seeds = (protocol.full, protocol.seeds) if setup.full else (protocol.short, 1)
-    optima = {name: Fit(*setup.keep(f"exact {name}", partial(_exact, name))) for name in NAMES}
+    optima = {name: Fit(*setup.keep(f"exact {name}", partial(by_truth, name))) for name in NAMES}
     fits: dict[str, list[tuple[Fit, float]]] = {name: [] for name in NAMES}
     crossed: list[Quantity] = []
     with setup.progress("fgan-gauss", (seeds + 1) * len(NAMES)) as done:
         for place, name in enumerate(NAMES):
             for k in range(seeds):
                 seed = 1000 * setup.seed + 10 * k + place
-                values, error = setup.keep(f"learned {name} {k}", partial(_learned, name, budget, seed))
+                values, error = setup.keep(f"learned {name} {k}", partial(train, name, budget, seed))
                 fits[name].append((Fit(*values), error))
                 done(1)
             fit, seed = fits[name][0][0], 1000 * setup.seed + 500 + place
@@ -77,31 +77,22 @@ def _run(protocol: FGANGauss, setup: Setup) -> Outcome:
     return Outcome([*rows, *crossed], _figure(optima, {name: fit[0][0] for name, fit in fits.items()}))
 
 
-def _exact(name: str) -> list[float]:
-    return _listed(by_truth(name))
-
-
-def _learned(name: str, budget: Budget, seed: int) -> tuple[list[float], float]:
-    fit, error = train(name, budget, seed)
-    return _listed(fit), error
-
-
 def _starred(name: str, optimum: Fit, tolerance: float) -> list[Quantity]:
     """Compare the optimum of the record's own bound with the exact one."""
-    ours = _listed(by_record(TABLE[name]))
+    ours = by_record(TABLE[name])
     return [
         near(f"{title}, {name}", mine, true, tolerance, paper=paper, paper_source=PAPER)
-        for title, mine, true, paper in zip(("D(P‖Q_θ*)", "μ*", "σ*"), ours, _listed(optimum), STARRED[name])
+        for title, mine, true, paper in zip(("D(P‖Q_θ*)", "μ*", "σ*"), ours, optimum, STARRED[name])
     ]
 
 
 def _hats(name: str, optimum: Fit, fits: Sequence[tuple[Fit, float]], tolerance: float) -> list[Quantity]:
     """Compare what adversarial training reached with the exact optimum."""
-    numbers = np.array([_listed(fit) for fit, _ in fits])
+    numbers = np.array([fit for fit, _ in fits])
     spread = numbers.std(0, ddof=1).tolist() if len(fits) > 1 else [fits[0][1], None, None]
     note = f"mean and spread of {len(fits)} seeds" if len(fits) > 1 else ""
     rows = []
-    for title, mine, true, paper, error in zip(("F(ω̂, θ̂)", "μ̂", "σ̂"), numbers.mean(0), _listed(optimum), HATS[name], spread):
+    for title, mine, true, paper, error in zip(("F(ω̂, θ̂)", "μ̂", "σ̂"), numbers.mean(0), optimum, HATS[name], spread):
         beside = {"paper": paper, "paper_source": RECALLED, "stderr": error, "note": note}
         rows.append(near(f"{title}, {name}, learned", float(mine), true, tolerance * abs(true), **beside))
     return rows
@@ -119,10 +110,6 @@ def _crossed(trained: str, fit: Fit, values: dict[str, tuple[float, float, float
         beside = {"paper": paper, "paper_source": CROSS_RECALLED, "note": above}
         rows.append(near(f"trained by {trained}, measured in {name}", value, true, tolerance, stderr=error, **beside))
     return rows
-
-
-def _listed(fit: Fit) -> list[float]:
-    return [fit.value, fit.mu, fit.sigma]
 
 
 def _figure(optima: dict[str, Fit], learned: dict[str, Fit]) -> Figure:
