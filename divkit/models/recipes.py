@@ -47,18 +47,10 @@ SIZES = Sizes()
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a named model is made.
+    """How a named model is made and trained."""
 
-    Parameters
-    ----------
-    make : callable
-        From data and a divergence (None for the paper's own) to the model.
-    training : Training
-        The paper's settings, as far as the budget of two cores allows.
-    """
-
-    make: Callable[[Data, Any], Model]
-    training: Training
+    make: Callable[[Data, Any], Model]  # from data and a divergence, None for the paper's own
+    training: Training  # the paper's, as far as two cores allow
 
 
 def build(name: str, data: Data, divergence: Any = None, seed: int = 0) -> tuple[Model, Training]:

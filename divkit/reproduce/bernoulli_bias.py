@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,16 +82,8 @@ def _run(protocol: BernoulliBias, setup: Setup) -> Outcome:
                 rows.append(near(f"bias of {name}'s gradient, coin 1 − 1/m, m = {m}", bias(LOSSES[name], m, at), truth, 1e-9))
             done(1)
         least, floor = min(row.ours for row in rows[::2] if row.ours is not None), float(2 * np.exp(-2))
-        rows.append(
-            Quantity(
-                "least of these biases",
-                least,
-                paper=floor,
-                paper_source=PAPER,
-                passed=least >= floor,
-                note="the paper's is a lower bound, 2/e²",
-            )
-        )
+        beside: Any = {"paper": floor, "paper_source": PAPER, "note": "the paper's is a lower bound, 2/e²"}
+        rows.append(Quantity("least of these biases", least, passed=least >= floor, **beside))
         for m in protocol.minimised:
             rows += _minimisers(m, protocol.coin)
             done(1)

@@ -41,12 +41,12 @@ STYLE: Any = {
 
 
 def panels(rows: int = 1, columns: int = 1, width: float = 4.2, height: float = 3.2) -> tuple[Figure, NDArray[Any]]:
-    """A figure with a grid of axes, each `width` by `height` inches: ``figure, axes[i, j]``."""
+    """Return a figure with a grid of axes, each `width` by `height` inches: ``figure, axes[i, j]``."""
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     return figure, np.asarray(figure.subplots(rows, columns, squeeze=False))
 
 
 def calm(ax: Axes) -> Axes:
-    """Axes without ticks, for pictures."""
+    """Take the ticks off axes, for pictures."""
     ax.set(xticks=[], yticks=[])
     return ax

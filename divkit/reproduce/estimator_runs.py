@@ -21,17 +21,11 @@ from divkit.truths import exact
 
 __all__ = ["Setting", "Told", "known", "measure", "summary", "truth"]
 
-FIELDS = {  # name -> the fields without which it has no value, or no exact one
-    "alpha": ("order",),
-    "weighted-js": ("weight",),
-    "skew-kl": ("weight",),
-    "relative-pearson": ("weight",),
-    "renyi": ("order",),
-    "renyi-knn": ("order",),
-    "sinkhorn": ("epsilon",),
-    "entropic-ot": ("epsilon",),
-    "mmd": ("bandwidth",),
-    "mmd-laplace": ("bandwidth",),
+FIELDS = {  # field -> the names that have no value, or no exact one, without it
+    "order": ("alpha", "renyi", "renyi-knn"),
+    "weight": ("weighted-js", "skew-kl", "relative-pearson"),
+    "epsilon": ("sinkhorn", "entropic-ot"),
+    "bandwidth": ("mmd", "mmd-laplace"),
 }
 
 
@@ -44,7 +38,7 @@ class Setting:
     shift: float
 
     def laws(self) -> tuple[MultivariateNormal, MultivariateNormal]:
-        """P and Q."""
+        """Return P and Q."""
         mean = torch.zeros(self.d, dtype=torch.float64)
         unit = torch.eye(self.d, dtype=torch.float64)
         moved = mean.clone()
@@ -61,7 +55,7 @@ class Setting:
     def fields(self, name: str) -> dict[str, float]:
         """Return the fields that a name is estimated with."""
         values = {"order": 0.5, "weight": 0.3, "epsilon": 1.0, "bandwidth": math.sqrt(2 * self.d)}
-        return {key: values[key] for key in FIELDS.get(name.removesuffix("-classifier"), ())}
+        return {key: values[key] for key, names in FIELDS.items() if name.removesuffix("-classifier") in names}
 
     def __str__(self) -> str:
         return f"n = {self.n:,}, d = {self.d}, δ = {self.shift:g}"

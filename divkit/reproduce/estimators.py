@@ -23,29 +23,21 @@ SEEDS = 40  # set apart for each setting, so that no two settings draw the same 
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """Settings, and how often each is repeated."""
-
-    settings: tuple[Setting, ...]
-    repeats: int
-
-
-@dataclass(frozen=True)
 class Estimators:
     """The protocol of `estimators`."""
 
-    short: Sweep = Sweep(tuple(Setting(n, d, 1.0) for d in (1, 5) for n in (500, 2000)), 10)
-    full: Sweep = Sweep(
-        tuple(Setting(n, d, shift) for shift in (1.0, 2.0) for d in (1, 5, 20) for n in (500, 2000, 10_000)), SEEDS
+    short: tuple[Setting, ...] = tuple(Setting(n, d, 1.0) for d in (1, 5) for n in (500, 2000))
+    full: tuple[Setting, ...] = tuple(
+        Setting(n, d, shift) for shift in (1.0, 2.0) for d in (1, 5, 20) for n in (500, 2000, 10_000)
     )
+    repeats: tuple[int, int] = (10, SEEDS)  # of each setting, in the short form and in the full one
     slow: tuple[str, ...] = ("w1-dual",)  # minutes at a time: in the full form only
     errors: float = 4.0  # standard errors of the mean by which a promise may be missed
     share: float = 0.03  # of the truth that a bound may lack besides four of its standard errors
 
 
 def _run(protocol: Estimators, setup: Setup) -> Outcome:
-    form = protocol.full if setup.full else protocol.short
-    settings, repeats = form.settings, form.repeats
+    settings, repeats = protocol.full if setup.full else protocol.short, protocol.repeats[setup.full]
     estimates: Estimates = {}
     with setup.progress("estimators", len(settings) * repeats) as done:
         for place, setting in enumerate(settings):
@@ -151,7 +143,7 @@ ESTIMATORS = Case(
     ),
     run=partial(_run, PROTOCOL),
     minutes=2.0,
-    short=f"Short form: n = 500 and 2,000, d = 1 and 5, δ = 1, {PROTOCOL.short.repeats} repetitions.",
-    full=f"Full form: n = 500, 2,000 and 10,000, d = 1, 5 and 20, δ = 1 and 2, {PROTOCOL.full.repeats} repetitions.",
+    short=f"Short form: n = 500 and 2,000, d = 1 and 5, δ = 1, {PROTOCOL.repeats[False]} repetitions.",
+    full=f"Full form: n = 500, 2,000 and 10,000, d = 1, 5 and 20, δ = 1 and 2, {PROTOCOL.repeats[True]} repetitions.",
     full_minutes=300.0,
 )

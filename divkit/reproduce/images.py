@@ -48,18 +48,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train a system, and what papers measured.
+    """One way to train a system, and what papers measured."""
 
-    Parameters
-    ----------
-    make : callable
-        From data and a seed to a model with its training.
-    papers : mapping
-        From a key of `MEASURES`, or ``"elbo"``, to the paper's number and its source.
-    """
-
-    make: Maker
-    papers: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    make: Maker  # from data and a seed to a model with its training
+    papers: Mapping[str, tuple[float, str]] = field(default_factory=dict)  # a key of `MEASURES`, or "elbo" -> number, source
 
     def paper(self, key: str) -> dict[str, Any]:
         """Return the fields `paper` and `paper_source` of the row of a measure."""

@@ -20,7 +20,7 @@ from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import TABLE, alpha
 from divkit.reproduce.case import Case, Outcome, Quantity, Setup, at_least, near
 from divkit.reproduce.drawing import COLOURS, INK, PALE, RULE, panels
-from divkit.reproduce.gaussian_fit import Game, Mixture, bound_of
+from divkit.reproduce.fgan_fit import Game, Mixture, bound_of
 from divkit.reproduce.kit import Form, normal
 from divkit.truths import exact
 

@@ -101,7 +101,7 @@ class LawPair:
     ends: tuple[float, float]
 
     def densities(self, x: float) -> tuple[Array, Array]:
-        """p(x), q(x)."""
+        """Return p(x), q(x)."""
         first, second = (np.asarray(_DENSITIES[kind](x, a, b)) for kind, a, b in (self.p, self.q))
         return first, second
 
@@ -120,7 +120,7 @@ PAIRS = (
 
 
 def integral(pair: LawPair, integrand: Densities) -> float:
-    """∫ of a function of the two densities."""
+    """Return ∫ of a function of the two densities."""
 
     def value(x: float) -> float:
         return float(integrand(*pair.densities(x)))
@@ -131,13 +131,13 @@ def integral(pair: LawPair, integrand: Densities) -> float:
 
 
 def derivative(f: Function, u: float) -> float:
-    """f'(u) by the complex step, which does not cancel."""
+    """Return f'(u) by the complex step, which does not cancel."""
     step = 1e-30
     return float(np.imag(f(np.asarray(u + step * 1j))) / step)
 
 
 def conjugate(f: Function, t: float) -> float:
-    """sup over u > 0 of ut − f(u), by search."""
+    """Return sup over u > 0 of ut − f(u), by search."""
     grid = np.linspace(-60.0, 60.0, 4001)
     values = np.exp(grid) * t - f(np.exp(grid))
     best = int(values.argmax())
@@ -148,5 +148,5 @@ def conjugate(f: Function, t: float) -> float:
     def below(s: float) -> float:
         return float(f(np.asarray(math.exp(s)))) - math.exp(s) * t
 
-    found = optimize.minimize_scalar(below, bounds=(low, high), method="bounded", options={"xatol": 1e-10})
-    return -float(found.fun)
+    least = optimize.minimize_scalar(below, bounds=(low, high), method="bounded", options={"xatol": 1e-10})
+    return -float(least.fun)

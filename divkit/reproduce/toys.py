@@ -182,13 +182,9 @@ def _figure(generators: dict[str, list[dict[str, Any]]], real: Tensor) -> Figure
     return figure
 
 
-def _case(data: str, title: str, protocol: Toy) -> Case:
+def _case(data: str, title: str, kind: str, protocol: Toy) -> Case:
+    """Return the case of a set of points."""
     layers, longest = protocol.hidden, LOSSES["WGAN-GP"].times * protocol.full
-    kind = {
-        "ring8": "Eight normal laws of deviation .01 on the unit circle",
-        "grid25": "25 normal laws of deviation .05 on a grid of spacing 2",
-        "swiss-roll": "A spiral with noise",
-    }[data]
     return Case(
         name=data,
         title=title,
@@ -208,8 +204,16 @@ def _case(data: str, title: str, protocol: Toy) -> Case:
     )
 
 
+RING, GRID, ROLL = Toy(400, 1500), Toy(400, 2500), Toy(400, 1500)
 TOYS = (
-    _case("ring8", "Eight modes on a ring: which losses find them", Toy(400, 1500)),
-    _case("grid25", "Twenty-five modes on a grid: which losses find them", Toy(400, 2500)),
-    _case("swiss-roll", "A spiral: how close each loss comes", Toy(400, 1500)),
+    _case(
+        "ring8", "Eight modes on a ring: which losses find them", "Eight normal laws of deviation .01 on the unit circle", RING
+    ),
+    _case(
+        "grid25",
+        "Twenty-five modes on a grid: which losses find them",
+        "25 normal laws of deviation .05 on a grid of spacing 2",
+        GRID,
+    ),
+    _case("swiss-roll", "A spiral: how close each loss comes", "A spiral with noise", ROLL),
 )

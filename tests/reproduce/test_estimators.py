@@ -97,7 +97,7 @@ def test_the_rule_of_a_row_is_named() -> None:
 def test_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few names and repetitions: rows, a resumed run, the figure."""
     names = ["w2", "energy", "mmd", "sliced-w1"]
-    protocol = case.Estimators(short=case.Sweep((SMALL, Setting(60, 1, 1.0)), 4))
+    protocol = case.Estimators(short=(SMALL, Setting(60, 1, 1.0)), repeats=(4, 4))
     monkeypatch.setattr(case, "known", lambda setting: names)
     kept: dict[str, object] = {}
 
