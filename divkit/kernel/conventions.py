@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,38 +13,24 @@ from divkit.support.checks import whole
 
 __all__ = ["TABLE", "Convention", "convert", "restore"]
 
-Factor = Callable[[int, int], float]
-
-
-def _one(n: int, m: int) -> float:
-    return 1.0
-
-
-def _half(n: int, m: int) -> float:
-    return 0.5
-
-
-def _thousand(n: int, m: int) -> float:
-    return 1000.0
-
-
-def _harmonic(n: int, m: int) -> float:
-    return n * m / (n + m)
-
-
-def _half_harmonic(n: int, m: int) -> float:
-    return n * m / (n + m) / 2
-
 
 @dataclass(frozen=True)
 class Convention:
-    """Another package's number as (factor(n, m) · ours)^(1/root), ours being the statistic `name` with `fields`."""
+    """Another package's number as (factor · ours)^(1/root), ours being the statistic `name` with `fields`.
+
+    Where it is `harmonic`, the factor is multiplied by nm/(n + m), of samples of n and m rows.
+    """
 
     call: str  # as its user writes it
     name: str
     fields: Mapping[str, Any] = field(default_factory=lambda: {"unbiased": False})
-    factor: Factor = _one
+    factor: float = 1.0
+    harmonic: bool = False
     root: float = 1.0
+
+    def scale(self, n: int, m: int) -> float:
+        """Return by what our number is multiplied for samples of n and m rows."""
+        return self.factor * (n * m / (n + m) if self.harmonic else 1.0)
 
     def divergence(self, **fields: Any) -> Divergence:
         """Return the divergence whose value is meant, further fields set by keyword."""
@@ -57,17 +43,17 @@ TABLE: Mapping[str, Convention] = {
     "scipy": Convention("scipy.stats.energy_distance(x, y)", "energy", root=2.0),
     "dcor": Convention("dcor.energy_distance(x, y)", "energy"),
     "dcor-u": Convention('dcor.energy_distance(x, y, estimation_stat="u_statistic")', "energy", UNBIASED),
-    "dcor-test": Convention("dcor.homogeneity.energy_test_statistic(x, y)", "energy", factor=_harmonic),
-    "r-energy": Convention("energy::eqdist.e, energy::edist", "energy", factor=_harmonic),
-    "r-disco": Convention("energy::disco.between", "energy", factor=_half_harmonic),
-    "r-cramer": Convention("cramer::cramer.test", "energy", factor=_half_harmonic),
-    "pted": Convention("pted.pted(x, y, return_all=True)[0]", "energy", UNBIASED, factor=_harmonic),
-    "geomloss-energy": Convention('geomloss.SamplesLoss("energy")(x, y)', "energy", factor=_half),
-    "geomloss-gaussian": Convention('geomloss.SamplesLoss("gaussian", blur=bandwidth)(x, y)', "mmd", factor=_half),
-    "geomloss-laplacian": Convention('geomloss.SamplesLoss("laplacian", blur=bandwidth)(x, y)', "mmd-laplace", factor=_half),
+    "dcor-test": Convention("dcor.homogeneity.energy_test_statistic(x, y)", "energy", harmonic=True),
+    "r-energy": Convention("energy::eqdist.e, energy::edist", "energy", harmonic=True),
+    "r-disco": Convention("energy::disco.between", "energy", factor=0.5, harmonic=True),
+    "r-cramer": Convention("cramer::cramer.test", "energy", factor=0.5, harmonic=True),
+    "pted": Convention("pted.pted(x, y, return_all=True)[0]", "energy", UNBIASED, harmonic=True),
+    "geomloss-energy": Convention('geomloss.SamplesLoss("energy")(x, y)', "energy", factor=0.5),
+    "geomloss-gaussian": Convention('geomloss.SamplesLoss("gaussian", blur=bandwidth)(x, y)', "mmd", factor=0.5),
+    "geomloss-laplacian": Convention('geomloss.SamplesLoss("laplacian", blur=bandwidth)(x, y)', "mmd-laplace", factor=0.5),
     "kid": Convention("Bińkowski et al. (2018), one subset", "kid", UNBIASED),
-    "kid-1000": Convention("the same times 10³, as in tables", "kid", UNBIASED, factor=_thousand),
-    "cmmd": Convention("Jayasumana et al. (2024)", "mmd", {"unbiased": False, "bandwidth": 10.0}, factor=_thousand),
+    "kid-1000": Convention("the same times 10³, as in tables", "kid", UNBIASED, factor=1000.0),
+    "cmmd": Convention("Jayasumana et al. (2024)", "mmd", {"unbiased": False, "bandwidth": 10.0}, factor=1000.0),
     "ignite": Convention("ignite.metrics.MaximumMeanDiscrepancy(var)", "mmd", {"unbiased": True, "bandwidth": 1.0}, root=2.0),
     "mmd": Convention("MMD without square, biased", "mmd", root=2.0),
 }
@@ -97,7 +83,7 @@ def convert(to: str, value: float, n: int, m: int) -> float:
     1.900292
     """
     convention = _convention(to, n, m)
-    scaled = convention.factor(n, m) * value
+    scaled = convention.scale(n, m) * value
     return scaled if convention.root == 1 else math.pow(max(scaled, 0.0), 1 / convention.root)
 
 
@@ -118,7 +104,7 @@ def restore(source: str, value: float, n: int, m: int) -> float:
     convention = _convention(source, n, m)
     if convention.root != 1 and not (value >= 0 and math.isfinite(value)):
         raise ValueError(f"{convention.call} is a root and cannot be {value:g}.")
-    return math.pow(value, convention.root) / convention.factor(n, m)
+    return math.pow(value, convention.root) / convention.scale(n, m)
 
 
 def _convention(key: str, n: int, m: int) -> Convention:

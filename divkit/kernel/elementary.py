@@ -75,6 +75,7 @@ class Laplace(Kernel):
         return self._of_distance(s.sqrt_())
 
     def _of_distance(self, d: Tensor) -> Tensor:
+        """Evaluate k of a tile of distances."""
         narrowness = 1 / _number(self.bandwidth)
         return _exp2(d * -_bounded(math.log2(math.e) * narrowness, d), narrowness)
 
@@ -143,6 +144,7 @@ class RationalQuadratic(Kernel):
         return self._base(s).pow_(-self.alpha)
 
     def _base(self, s: Tensor) -> Tensor:
+        """Evaluate 1 + s/2αl², overwriting s."""
         return s.mul_(_bounded(1 / (2 * self.alpha * _number(self.length) ** 2), s)).add_(1)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:

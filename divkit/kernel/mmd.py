@@ -162,6 +162,7 @@ class Energy(PairStatistic):
         return "energy" if self.factor == 1 else "cramer"
 
     def _framed(self, x: Measure, y: Measure) -> tuple[NegativeDistance, pairs.Frame, float]:
+        """Return the kernel, the points' frame, and the factor from the statistic in it to the distance."""
         frame = pairs.frame(x, y)
         return NegativeDistance(self.exponent), frame, self.factor * frame.unit(self.exponent)
 

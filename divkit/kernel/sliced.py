@@ -82,6 +82,7 @@ class SlicedEnergy(PairStatistic):
         return self._drawn(x, 0 if solution is None else solution.steps + 1)
 
     def _drawn(self, x: Measure, step: int) -> Solution:
+        """Return the directions of a training step."""
         d = x.flat.shape[1]
         fresh = directions(self.projections if d > 1 else 1, d, self.seed + step, x.flat)
         return Solution(state={"directions": fresh}, steps=step)
