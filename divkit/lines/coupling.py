@@ -1,4 +1,10 @@
-"""Monotone couplings of lines of numbers, and their duals."""
+"""Monotone couplings of lines of numbers: optimal transport for any convex cost of x − y, and its potentials.
+
+Sort both samples. The monotone coupling fills the weights of the sorted y with those of the sorted x, in order. Its arcs are the
+steps of a staircase: each step ends where the cumulative weight of a point of x ends, or that of a point of y. So every sorted
+point has one partner, on whose arc its mass ends: `of_x` and `of_y` hold the partners' places. Where n points and n points have
+equal weights, the i-th least is coupled with the i-th least.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +17,7 @@ from torch import Tensor
 from divkit.data.measure import Measure
 from divkit.lines.sort import ascending
 
-__all__ = ["Arcs", "Coupling", "Solved", "couple"]
-
+__all__ = ["Arcs", "Coupling", "Monotone", "Solved", "couple"]
 
 CostOfDifference = Callable[[Tensor], Tensor]
 
@@ -33,8 +38,8 @@ class Solved(NamedTuple):
     total: Tensor  # (L,) the cost of the plan
 
 
-class Coupling(NamedTuple):
-    """Monotone couplings of L lines: for each sorted point, a partner on whose arc its mass ends."""
+class Monotone(NamedTuple):
+    """The monotone couplings of L lines: for each sorted point, the partner on whose arc its mass ends."""
 
     x: Tensor  # (L, n) ascending
     y: Tensor  # (L, m)
@@ -46,7 +51,7 @@ class Coupling(NamedTuple):
     alike: bool  # as many equal weights on both sides: the arcs are (i, i)
 
     def solved(self, cost: CostOfDifference) -> Solved:
-        """Optimal potentials, for a convex cost of x − y, and what the coupling costs.
+        """Find optimal potentials, for a convex cost of x − y, and what the coupling costs.
 
         Where the staircase steps in x, the change of cost at the partner is added to u; v is what the cost leaves on the
         arc where a point of y ends. The Monge property makes them feasible.
@@ -63,7 +68,7 @@ class Coupling(NamedTuple):
         return Solved(u, v, total)
 
     def arcs(self) -> Arcs:
-        """All pairs that carry mass, n + m of them; where both sides are alike n, in the order of the rows."""
+        """Return all pairs that carry mass, n + m of them; where both sides are alike n, in the order of the rows."""
         if self.alike:
             return Arcs(
                 self.of_x.expand_as(self.order_x),
@@ -75,19 +80,23 @@ class Coupling(NamedTuple):
         return Arcs(rows, columns, self.mass)
 
     def _at(self, values: Tensor, place: Tensor) -> Tensor:  # (L, k), (1 or L, r) -> (L, r)
+        """Return the values at these places."""
         if self.alike:
             return values
         return values[:, place[0]] if len(place) == 1 else values.gather(1, place)
 
 
-def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
+Coupling = Monotone  # its former name, which `transport.coupling.Coupling`, an entropic one, bears too
+
+
+def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Monotone:
     """Couple the lines of x (L, n) and y (L, m), points weighted as the rows of p and q: O((n + m) log(n + m)) each."""
     (order_x, sorted_x), (order_y, sorted_y) = ascending(x.detach(), y.detach())
     n, m = p.n, q.n
     if p.uniform and q.uniform and n == m:
         own = torch.arange(n, device=x.device)[None]
         mass = p.weights[None].detach()
-        return Coupling(sorted_x, sorted_y, order_x, order_y, own, own, mass, True)
+        return Monotone(sorted_x, sorted_y, order_x, order_y, own, own, mass, True)
     if p.uniform and q.uniform:  # whole numbers, the same for all lines
         end_x, end_y = (torch.arange(1, k + 1, device=x.device)[None] for k in (n, m))
         of_x, of_y = (end_x * m + n - 1) // n - 1, (end_y * n + m - 1) // m - 1
@@ -101,8 +110,9 @@ def couple(x: Tensor, y: Tensor, p: Measure, q: Measure) -> Coupling:
     mass_y = end_y - torch.maximum(_before(end_y), _before(end_x).gather(1, of_y))
     mass_y = torch.where(end_x.gather(1, of_y) == end_y, 0, mass_y)  # both end here: the arc is counted already
     mass = torch.cat([mass_x, mass_y], 1).double() * unit
-    return Coupling(sorted_x, sorted_y, order_x, order_y, of_x, of_y, mass, False)
+    return Monotone(sorted_x, sorted_y, order_x, order_y, of_x, of_y, mass, False)
 
 
 def _before(ends: Tensor) -> Tensor:
+    """Return where each step begins: at the end of the one before."""
     return torch.cat([torch.zeros_like(ends[:, :1]), ends[:, :-1]], 1)

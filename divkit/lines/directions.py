@@ -1,4 +1,4 @@
-"""Directions to project on, and how many of them say how much they differ."""
+"""Random directions to project on, and how many of them a standard error needs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from torch import Tensor
 from divkit.core.notes import Note, Notes
 
 __all__ = ["directions", "too_few"]
-
-ENOUGH = 5  # directions: the deviation of fewer is no error to go by
 
 
 def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (count, d), unit rows
@@ -24,8 +22,11 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
     return (rows * signs).to(dtype=like.dtype, device=like.device)
 
 
-def too_few(count: int, d: int) -> Notes:
-    """Return a note where so few directions in d dimensions cannot tell how much they differ; in one dimension there is one."""
-    if d == 1 or count >= ENOUGH:
+def too_few(count: int, d: int, minimum: int = 5) -> Notes:
+    """Return a note why there is no standard error, or none.
+
+    The deviation of fewer than `minimum` directions is too rough for one. In one dimension all directions are one, and exact.
+    """
+    if d == 1 or count >= minimum:
         return {}
-    return {Note.STDERR: f"no standard error from {count} projection(s); a minimum of {ENOUGH} is required"}
+    return {Note.STDERR: f"no standard error from {count} projection(s); a minimum of {minimum} is required"}

@@ -1,4 +1,12 @@
-"""Sums of |x − y| over all pairs of one-dimensional samples, by one sort each: O((n + m) log(n + m)) per column."""
+"""Sums of |x − y| over all pairs of one-dimensional samples, by one sort each: O((n + m) log(n + m)) per column.
+
+With B(t) = Σ wⱼ and M(t) = Σ wⱼ xⱼ over the xⱼ below t, and W, M their totals,
+
+    Σⱼ wⱼ |t − xⱼ| = t (2 B(t) − W) − (2 M(t) − M).
+
+Both are cumulative sums of the sorted sample, looked up at t. At a tie the limits from both sides are averaged, so that the
+gradient, 2 B(t) − W, does not pull coincident points.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +19,13 @@ __all__ = ["Absolute", "absolute_sums", "absolute_totals", "square_sums"]
 
 
 class _Sorted(NamedTuple):
-    """Columns in ascending order, with the cumulative weights that sums of distances are made of."""
+    """Columns in ascending order, with cumulative sums of their weights (B) and of weight times value (M)."""
 
     values: Tensor  # (L, n) float64
     order: Tensor  # (L, n)
     weights: Tensor  # (L, n) float64, or (1, n) where all are equal
-    below: Tensor  # (L, n + 1) or (1, n + 1) Σ of the weights before
-    moment: Tensor  # (L, n + 1) Σ of weight · value before
+    below: Tensor  # (L, n + 1) or (1, n + 1) B: Σ of the weights before
+    moment: Tensor  # (L, n + 1) M: Σ of weight · value before
 
     @classmethod
     def of(cls, x: Tensor, w: Tensor) -> _Sorted:
@@ -29,11 +37,11 @@ class _Sorted(NamedTuple):
         return cls(values, order, weights, _cumulated(weights), _cumulated(weights * values))
 
     def distances(self, points: Tensor) -> Tensor:
-        """Σⱼ wⱼ |pointᵢ − xⱼ| for sorted points (L, k), differentiable: coincident ones pull nowhere."""
-        held, sought = self.values.detach(), points.detach()
-        first = last = torch.searchsorted(held, sought)
-        if bool((held.gather(1, first.clamp(max=held.shape[1] - 1)) == sought).any()):
-            last = torch.searchsorted(held, sought, right=True)
+        """Sum wⱼ |pointᵢ − xⱼ| over j for points (L, k), differentiable: coincident ones pull nowhere."""
+        values, t = self.values.detach(), points.detach()
+        first = last = torch.searchsorted(values, t)
+        if bool((values.gather(1, first.clamp(max=values.shape[1] - 1)) == t).any()):
+            last = torch.searchsorted(values, t, right=True)
         below, moment = (
             cumulated.expand(len(first), -1).gather(1, first)
             if first is last
@@ -43,17 +51,18 @@ class _Sorted(NamedTuple):
         return self._beyond(points, below, moment)
 
     def own_distances(self) -> Tensor:
-        """The same of the points among themselves, which needs no search unless some coincide."""
+        """Sum the distances of the points among themselves, which needs no search unless some coincide."""
         if bool((self.values.detach().diff(dim=1) == 0).any()):
             return self.distances(self.values)
         below, moment = ((cumulated[:, 1:] + cumulated[:, :-1]) / 2 for cumulated in (self.below, self.moment))
         return self._beyond(self.values, below, moment)
 
     def _beyond(self, points: Tensor, below: Tensor, moment: Tensor) -> Tensor:
+        """Evaluate the formula at the top, from B and M at the points."""
         return points * (2 * below - self.below[:, -1:]) - (2 * moment - self.moment[:, -1:])
 
     def unsorted(self, values: Tensor) -> Tensor:
-        """Values (L, n) in ascending order, put back in the order of the rows."""
+        """Put values (L, n) of the sorted points back in the order of the rows."""
         return torch.empty_like(values).scatter(1, self.order, values)
 
 
@@ -67,7 +76,7 @@ class Absolute(NamedTuple):
 
 
 def absolute_sums(x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Absolute:
-    """Sums for columns x (L, n), y (L, m) of rows with weights w (n,), v (m,); differentiable in all four."""
+    """Find the row sums for columns x (L, n), y (L, m) of rows with weights w (n,), v (m,); differentiable in all four."""
     a, b = _Sorted.of(x, w), _Sorted.of(y, v)
     return Absolute(
         a.unsorted(b.distances(a.values)),
@@ -78,7 +87,7 @@ def absolute_sums(x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Absolute:
 
 
 def absolute_totals(x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Σᵢⱼ wᵢ vⱼ |xᵢ − yⱼ| (L,), and the same within x and within y; differentiable in all four."""
+    """Find Σᵢⱼ wᵢ vⱼ |xᵢ − yⱼ| (L,), and its like within x and within y; differentiable in all four."""
     a, b = _Sorted.of(x, w), _Sorted.of(y, v)
     pairs = ((a.weights, b.distances(a.values)), (a.weights, a.own_distances()), (b.weights, b.own_distances()))
     across, own_x, own_y = ((weights * distances).sum(1) for weights, distances in pairs)
@@ -86,7 +95,7 @@ def absolute_totals(x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor,
 
 
 def square_sums(x: Tensor, y: Tensor, p: Tensor, q: Tensor) -> Tensor:
-    """Σᵢⱼ pᵢ qⱼ (xᵢ − yⱼ)² (L,), from moments."""
+    """Find Σᵢⱼ pᵢ qⱼ (xᵢ − yⱼ)² (L,), from moments."""
     x, y, p, q = (t.double() for t in (x, y, p, q))
     centre = torch.cat([x, y], 1).mean(1, keepdim=True)
     x, y = x - centre, y - centre
@@ -94,4 +103,5 @@ def square_sums(x: Tensor, y: Tensor, p: Tensor, q: Tensor) -> Tensor:
 
 
 def _cumulated(values: Tensor) -> Tensor:  # (L, n) -> (L, n + 1)
+    """Return the sums of all values before each place, and the total."""
     return torch.cat([torch.zeros_like(values[:, :1]), values.cumsum(1)], 1)

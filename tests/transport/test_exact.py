@@ -14,8 +14,6 @@ from traits import samples, weights
 
 import divkit as dk
 from divkit.data.measure import Measure
-from divkit.lines.coupling import couple
-from divkit.lines.sort import ascending, quantiles
 from divkit.transport import Custom, SlicedWasserstein, Transport, Wasserstein
 
 
@@ -77,44 +75,6 @@ def test_influence_values_are_optimal_potentials_of_the_population() -> None:
     e = dk.estimate("w2", x, y)
     assert float(torch.corrcoef(torch.stack([e.influence[0], x]))[0, 1]) > 0.99
     assert abs(e.value - dk.exact("w2", Normal(1.0, 1.0), Normal(0.0, 1.0))) < 4 * e.stderr
-
-
-@pytest.mark.parametrize(("n", "m"), [(20, 30), (30, 20), (25, 25), (1, 7)])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("lattice", [False, True])
-def test_couplings_are_batched_over_lines(n: int, m: int, weighted: bool, lattice: bool) -> None:
-    x, y = (s.T.round() if lattice else s.T for s in samples(n, m, 4))
-    p = dk.Measure(x.T, weights(n) if weighted else None)
-    q = dk.Measure(y.T, weights(m, 2) if weighted else None)
-    coupling = couple(x, y, p, q)
-    arcs, (u, v, _) = coupling.arcs(), coupling.solved(torch.abs)
-    costs = (x.gather(1, arcs.rows) - y.gather(1, arcs.columns)).abs()
-    totals = (arcs.mass * costs).sum(1)
-    for k in range(4):
-        alone = scipy.stats.wasserstein_distance(x[k].numpy(), y[k].numpy(), p.weights.numpy(), q.weights.numpy())
-        assert float(totals[k]) == pytest.approx(alone, rel=1e-12)
-        assert float(u[k] @ p.weights + v[k] @ q.weights) == pytest.approx(alone, rel=1e-12)
-        assert float((u[k, :, None] + v[k] - (x[k, :, None] - y[k]).abs()).max()) < 1e-12
-        mass = arcs.mass[0 if len(arcs.mass) == 1 else k]
-        assert torch.allclose(torch.zeros(n).double().index_add(0, arcs.rows[k], mass), p.weights, atol=1e-15)
-        assert torch.allclose(torch.zeros(m).double().index_add(0, arcs.columns[k], mass), q.weights, atol=1e-15)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_sorting_orders_any_numbers_stably(dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(0)
-    lines = torch.randn(7, 500, generator=generator, dtype=dtype)
-    lines[1] = lines[1].round()  # ties, zeros of both signs
-    lines[2] = 1e8 + lines[2]  # alike in the highest bits
-    lines[3] *= torch.finfo(dtype).smallest_normal / 4
-    lines[4] = lines[4].sign() * torch.finfo(dtype).max
-    lines[5] = 3.0
-    lines[6] = 1 + 2e-14 * lines[6]  # alike but for the lowest bits, which make room for places
-    ((order, values),) = ascending(lines)
-    expected = lines.sort(stable=True, dim=1)
-    assert torch.equal(values, expected.values)
-    assert torch.equal(lines.gather(1, order), values)
-    assert torch.equal(order[2:], expected.indices[2:])
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
@@ -183,49 +143,6 @@ def test_few_directions_have_no_error(name: str) -> None:
     assert e.notes["stderr"] == "no standard error from 4 projection(s); a minimum of 5 is required"
     assert dk.estimate(f"{name}:projections=5", x, y).stderr > 0
     assert dk.estimate(f"{name}:projections=1", x[:, :1], y[:, :1]).stderr > 0  # on a line there is one
-
-
-@pytest.mark.parametrize("near", [2, 3, 9])
-def test_a_few_numbers_that_differ_in_the_lowest_bits_are_put_right(near: int) -> None:
-    lines = torch.randn(2, 20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(near))
-    for start in (0, 500, 19_000):  # falling by single bits, so that places order them the wrong way round
-        bits = lines[1, start].view(torch.int64)
-        lines[1, start : start + near] = (bits - bits.sign() * torch.arange(near)).view(torch.float64)
-    lines[1, 700] = lines[1, 500]
-    ((order, values),) = ascending(lines)
-    expected = lines.sort(stable=True, dim=1)
-    assert torch.equal(values, expected.values)
-    assert torch.equal(order, expected.indices)
-
-
-def test_lines_are_sorted_alike_by_one_thread_and_by_two() -> None:
-    lines = [torch.randn(k, 9000, generator=torch.Generator().manual_seed(k)) for k in (1, 7)]
-    threads, found = torch.get_num_threads(), []
-    try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            found.append(ascending(*lines))
-    finally:
-        torch.set_num_threads(threads)
-    for (order, values), (again, same), line in zip(*found, lines):
-        assert torch.equal(values, line.sort(1).values)
-        assert torch.equal(order, again)
-        assert torch.equal(values, same)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_quantiles_equal_numpys(weighted: bool) -> None:
-    x, _ = samples(40, 5, 3)
-    w = weights(40) if weighted else None
-    levels = np.array([0.0, 0.1, 0.25, 0.5, 0.77, 1.0])
-    expected = np.quantile(x.numpy(), levels, axis=0, method="inverted_cdf", weights=None if w is None else w.numpy())
-    points = x.requires_grad_()
-    found = quantiles(dk.Measure(points, w), torch.from_numpy(levels))
-    assert np.array_equal(found.numpy(force=True), expected)
-    (slope,) = torch.autograd.grad(found.sum(), points)
-    assert float(slope.sum()) == found.numel()
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        quantiles(dk.Measure(x), torch.tensor([1.5]))
 
 
 def test_costs_too_small_for_the_simplex_are_rescaled() -> None:
