@@ -25,7 +25,7 @@ from divkit.critic import Ascent, Variational
 from divkit.fdiv import KL, Bound
 from divkit.kernel import MMD
 from divkit.kernel.kernels import Kernel
-from divkit.pairs import Form, Product
+from divkit.pairs import Form, InnerProduct
 from divkit.transport import EntropicOT, Sinkhorn, SlicedWasserstein, Wasserstein
 
 EXACT = [name for name, traits in TRAITS.items() if not traits.learned]
@@ -360,7 +360,7 @@ class Broken(Kernel):
 
 
 class Lopsided(Broken):
-    form: ClassVar[Form] = Product
+    form: ClassVar[Form] = InnerProduct
 
     def evaluate(self, x: Tensor, y: Tensor) -> Tensor:
         return x[:, :1].expand(len(x), len(y))

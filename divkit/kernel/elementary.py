@@ -17,7 +17,7 @@ from torch import Tensor
 
 from divkit.kernel.kernel import Kernel, Sum
 from divkit.kernel.median import Median
-from divkit.pairs import CityBlock, Form, Product
+from divkit.pairs import CityBlock, Form, InnerProduct, Monomial
 from divkit.support.checks import at_least, between, positive, whole
 
 __all__ = [
@@ -160,7 +160,7 @@ class RationalQuadratic(Kernel):
 class Polynomial(Kernel):
     """The polynomial kernel k = (γ x·y + c)^degree; γ = 1/d where `gamma` is None (the KID's: degree 3, c = 1)."""
 
-    form: ClassVar[Form] = Product
+    form: ClassVar[Form] = InnerProduct
     degree: int = 3
     gamma: float | None = None
     offset: float = 1.0
@@ -186,15 +186,14 @@ class Polynomial(Kernel):
 class NegativeDistance(Kernel):
     """The energy distance's k = −d^β, 0 < β < 2: conditionally positive definite, which is all that differences need."""
 
-    singular: ClassVar[bool] = True
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
         between("exponent", self.exponent, 0, 2)
 
     @property
-    def straight(self) -> bool:  # type: ignore[override]
-        return self.exponent == 1
+    def monomial(self) -> Monomial:
+        return Monomial(-1.0, self.exponent)
 
     def value(self, s: Tensor) -> Tensor:
         return (s.sqrt_() if self.exponent == 1 else s.pow_(self.exponent / 2)).neg_()

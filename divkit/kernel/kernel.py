@@ -78,7 +78,7 @@ class Kernel(PairFunction):
 class _Scaled(Kernel):
     """A kernel for points divided by `factor`, where it has no formula of its own for them.
 
-    At those points s is 1/factor to the `degree` of the form. Neither `linear` nor `straight` is handed on: a multiple of
+    At those points s is 1/factor to the `degree` of the form. Its `monomial` is not handed on: a multiple of
     |x − y|² is not |x − y|².
     """
 
@@ -86,11 +86,11 @@ class _Scaled(Kernel):
     factor: float
 
     @property
-    def form(self) -> Form:  # type: ignore[override]
+    def form(self) -> Form:
         return self.kernel.form
 
     @property
-    def singular(self) -> bool:  # type: ignore[override]
+    def singular(self) -> bool:
         return self.kernel.singular
 
     def value(self, s: Tensor) -> Tensor:
@@ -127,11 +127,11 @@ class _Compound(Kernel):
             )
 
     @property
-    def form(self) -> Form:  # type: ignore[override]
+    def form(self) -> Form:
         return self.parts[0].form
 
     @property
-    def singular(self) -> bool:  # type: ignore[override]
+    def singular(self) -> bool:
         return any(part.singular for part in self.parts)
 
     def medians(self) -> dict[str, Median]:

@@ -1,9 +1,9 @@
 """Monotone couplings of lines of numbers: optimal transport for any convex cost of x − y, and its potentials.
 
-Sort both samples. The monotone coupling fills the weights of the sorted y with those of the sorted x, in order. Its arcs are the
-steps of a staircase: each step ends where the cumulative weight of a point of x ends, or that of a point of y. So every sorted
-point has one partner, on whose arc its mass ends: `of_x` and `of_y` hold the partners' places. Where n points and n points have
-equal weights, the i-th least is coupled with the i-th least.
+Sort both samples. The monotone coupling fills the weights of the sorted y with those of the sorted x, in order. Its arcs are
+the steps of a staircase: each step ends where the cumulative weight of a point of x ends, or that of a point of y. So every
+sorted point has one partner, on whose arc its mass ends: `of_x` and `of_y` hold the partners' places. Where n points and n
+points have equal weights, the i-th least is coupled with the i-th least.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All pairs in one room: reductions of (n, m) interactions that never hold more than a tile.
+"""Reductions over all pairs of points that never hold more than a tile of the (n, m) interactions.
 
 Six reductions, each blocked in rows and columns, so that memory is O(n + m) forward and backward:
 
@@ -14,16 +14,17 @@ Six reductions, each blocked in rows and columns, so that memory is O(n + m) for
 - `cheapest`, `violations`: pairs of least and of negative reduced cost c(xᵢ, yⱼ) − uᵢ − vⱼ.
 
 Rows may later live on several processes: callers use only row results for their rows and `Measure.mean` for totals, and every
-sweep takes its columns block by block from `tiles.blocks`.
+sweep takes its columns block by block from `tiles.blocks`. `block_size` and `sparsity` set, within a context, how large a
+tile is and when near pairs are looked for.
 """
 
 from divkit.lines.sums import absolute_sums
 from divkit.pairs.arcs import Violations, cheapest, violations
 from divkit.pairs.city import CityBlock
 from divkit.pairs.clusters import clusters, neighbours
-from divkit.pairs.forms import Distance, Form, PairFunction, Product
+from divkit.pairs.forms import Distance, Form, InnerProduct, Monomial, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
-from divkit.pairs.near import many
+from divkit.pairs.near import Sparsity, many, sparsity
 from divkit.pairs.nearest import minimum, nearest
 from divkit.pairs.scaling import alternate, entries, reflect
 from divkit.pairs.softmin import softmin
@@ -37,8 +38,11 @@ __all__ = [
     "Form",
     "Forms",
     "Frame",
+    "InnerProduct",
+    "Monomial",
     "PairFunction",
     "Product",
+    "Sparsity",
     "Sums",
     "Violations",
     "absolute_sums",
@@ -58,6 +62,7 @@ __all__ = [
     "self_sums",
     "self_total",
     "softmin",
+    "sparsity",
     "sums",
     "total",
     "totals",

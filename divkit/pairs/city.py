@@ -11,7 +11,7 @@ __all__ = ["CityBlock"]
 
 
 class _CityBlock(Form):
-    """s = Σₖ |xₖ − yₖ|. Its gradient is a matter of signs, which no matrix product sums up."""
+    """The form s = Σₖ |xₖ − yₖ|. Its gradient is a matter of signs, which no matrix product sums up."""
 
     vanishes = True
     norm = 1.0

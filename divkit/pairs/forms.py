@@ -1,27 +1,35 @@
-"""Functions of a pair of points, evaluated a tile at a time: through the squared distance or the inner product."""
+"""Functions of a pair of points, evaluated a tile at a time: k(x, y) = φ(s(x, y)) of a form s.
+
+A form is the squared distance |x − y|² or the inner product x·y: one matrix product gives all pairs of a tile. φ is applied
+elementwise, and so is its slope q. A gradient is a matrix product again:
+
+    ∂/∂xᵢ Σⱼ vⱼ k(xᵢ, yⱼ) = xᵢ Σⱼ qᵢⱼ vⱼ − Σⱼ qᵢⱼ vⱼ yⱼ,  q = 2 φ′(s), of the squared distance;
+                          = Σⱼ qᵢⱼ vⱼ yⱼ,              q = φ′(s),   of the inner product.
+
+Digits are lost to cancellation twice. |x|² − 2 x·y + |y|² has an error of eps (|x|² + |y|²), so that close pairs are computed
+from their differences instead. And where q grows without bound at coincident points (a *singular* slope), q x − q y loses all
+digits: such pairs leave the matrix product and are added one by one, as `Steep`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Distance", "Form", "PairFunction", "Product", "Tile"]
-
-DIRECT = 4  # up to this dimension, summing squared differences costs no more than a matrix product and is exact
-GATHERED = 1 << 14  # pairs recomputed at once
-FEW = 0.05  # the share of a tile's pairs up to which they are treated one by one
+__all__ = ["Distance", "Form", "InnerProduct", "Monomial", "PairFunction", "Precision", "Product", "Steep", "Tile"]
 
 
 class Form(ABC):
     """The bilinear part of a pair function: s(x, y), and how slopes with respect to s become gradients of points."""
 
-    vanishes: ClassVar[bool]  # on the diagonal
-    norm: ClassVar[float] = 2.0  # of the distance that bandwidths are compared with
+    vanishes: ClassVar[bool]  # s(x, x) = 0, and s depends on x − y alone
+    norm: ClassVar[float] = 2.0  # p of the distance |x − y|ₚ that bandwidths are compared with
     degree: ClassVar[int] = 2  # s(ax, ay) is a to this power times s(x, y)
-    unit: ClassVar[float] = 1.0  # the slope that `gradient` takes is this times dk/ds
+    unit: ClassVar[float] = 1.0  # the slope that `gradient` takes is this times φ′(s)
 
     @abstractmethod
     def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
@@ -30,7 +38,7 @@ class Form(ABC):
         With `same`, x and y are the same rows and the diagonal may be anything finite and positive.
         """
 
-    def measured(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, float]:
+    def bounded_tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, float]:
         """Evaluate `tile`, and a lower bound of it."""
         s = self.tile(x, y, same=same)
         return s, float(s.min())
@@ -41,21 +49,28 @@ class Form(ABC):
 
     @abstractmethod
     def gradient(self, x: Tensor, moments: Tensor) -> Tensor:
-        """Gradient of Σⱼ qⱼ k(xᵢ, yⱼ) in xᵢ, of moments (p, d + 1) = slope @ [q y, q]."""
+        """Return the gradient of Σⱼ vⱼ k(xᵢ, yⱼ) in xᵢ, from moments (p, d + 1) = q @ [v y, v]."""
+
+
+class Monomial(NamedTuple):
+    """The function factor · |x − y|^exponent."""
+
+    factor: float
+    exponent: float
 
 
 class Tile(NamedTuple):
     """A block of pairs: k, and its slope as a tensor times a number, which may be one tensor."""
 
     value: Tensor  # (p, q)
-    slope: Tensor  # (p, q), without the pairs of `steep`
+    slope: Tensor  # (p, q), zero for the pairs of `steep`
     factor: float
     steep: Steep | None = None
 
     def transposed(self) -> Tile:
-        steep = self.steep
-        turned = None if steep is None else Steep(steep.columns, steep.rows, -steep.pull)
-        return Tile(self.value.T, self.slope.T, self.factor, turned)
+        """Return the tile of the pairs (y, x)."""
+        steep = None if self.steep is None else Steep(self.steep.columns, self.steep.rows, -self.steep.pull)
+        return Tile(self.value.T, self.slope.T, self.factor, steep)
 
 
 class Steep(NamedTuple):
@@ -66,38 +81,59 @@ class Steep(NamedTuple):
     pull: Tensor  # (c, d) slope (x − y), float64
 
 
+@dataclass(frozen=True)
+class Precision:
+    """When squared distances are computed from differences, which keep the digits that a matrix product loses.
+
+    Attributes
+    ----------
+    direct : int
+        The dimension up to which all are: it costs no more than a matrix product.
+    gathered : int
+        Close pairs that are recomputed at once; each takes d numbers.
+    few : float
+        The share of a tile's pairs up to which close ones are recomputed one by one; beyond it the whole tile is.
+    """
+
+    direct: int = 4
+    gathered: int = 1 << 14
+    few: float = 0.05
+
+
+@dataclass(frozen=True)
 class _SquaredDistance(Form):
-    """s = |x − y|², exact for close points; slope = 2 dk/ds, so that ∂k/∂x = slope · (x − y)."""
+    """The form s = |x − y|², exact for close points."""
 
     vanishes = True
     unit = 2.0
+    precision: Precision = Precision()
 
     def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tensor:
-        if x.shape[1] > DIRECT:
+        if x.shape[1] > self.precision.direct:
             return self._product(x, y, same=same)[0]
-        s = _differences(x, y)
-        return s.fill_diagonal_(1.0) if same else s
+        return _differences(x, y, diagonal=1.0 if same else None)
 
-    def measured(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, float]:
-        return self._product(x, y, same=same) if x.shape[1] > DIRECT else super().measured(x, y, same=same)
+    def bounded_tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, float]:
+        direct = x.shape[1] <= self.precision.direct
+        return super().bounded_tile(x, y, same=same) if direct else self._product(x, y, same=same)
 
     def _product(self, x: Tensor, y: Tensor, *, same: bool) -> tuple[Tensor, float]:
-        """Distances by one matrix product, and a lower bound of them."""
+        """Evaluate all by one matrix product, the close ones anew, and a lower bound."""
         xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
         left, right = torch.cat([x * -2, xx, torch.ones_like(xx)], 1), torch.cat([y, torch.ones_like(yy), yy], 1)
         s = left @ right.T
-        # cancellation leaves an error of eps (|x|² + |y|²): below √eps of that, distances are recomputed
         largest = float(xx.max() + yy.max())
-        close = largest * torch.finfo(s.dtype).eps ** 0.5
+        close = largest * torch.finfo(s.dtype).eps ** 0.5  # above it, half of the digits are right
+        diagonal = largest or 1.0
         if same:
-            s.fill_diagonal_(largest or 1.0)
+            s.fill_diagonal_(diagonal)
         least = float(s.min())
         if least < close:
             i, j = (s < close).nonzero(as_tuple=True)
-            if len(i) > FEW * s.numel():
-                s = _differences(x, y)
-                return s.fill_diagonal_(largest or 1.0) if same else s, 0.0
-            for p, q in zip(i.tensor_split(1 + len(i) // GATHERED), j.tensor_split(1 + len(i) // GATHERED)):
+            if len(i) > self.precision.few * s.numel():
+                return _differences(x, y, diagonal=diagonal if same else None), 0.0
+            parts = 1 + len(i) // self.precision.gathered
+            for p, q in zip(i.tensor_split(parts), j.tensor_split(parts)):
                 s[p, q] = (x[p] - y[q]).square_().sum(1)
             least = float(s.min())
         return s, least
@@ -110,7 +146,7 @@ class _SquaredDistance(Form):
 
 
 class _InnerProduct(Form):
-    """s = x·y; slope = dk/ds, so that ∂k/∂x = slope · y."""
+    """The form s = x·y."""
 
     vanishes = False
 
@@ -124,36 +160,58 @@ class _InnerProduct(Form):
         return moments[:, :-1]
 
 
-def _differences(x: Tensor, y: Tensor) -> Tensor:
+def _differences(x: Tensor, y: Tensor, *, diagonal: float | None) -> Tensor:
+    """Sum squared differences, a coordinate at a time, and overwrite the diagonal where a number is given."""
     s = (x[:, :1] - y[:, 0]).square_()
     difference = torch.empty_like(s) if x.shape[1] > 1 else s
     for k in range(1, x.shape[1]):
-        torch.sub(x[:, k : k + 1], y[:, k], out=difference)
+        torch.sub(x[:, k, None], y[:, k], out=difference)
         s.addcmul_(difference, difference)
-    return s
+    return s if diagonal is None else s.fill_diagonal_(diagonal)
 
 
 Distance: Form = _SquaredDistance()
-Product: Form = _InnerProduct()
+InnerProduct: Form = _InnerProduct()
+Product = InnerProduct  # its former name, which `kernels.Product`, a product of kernels, bears too
 
 
 class PairFunction(ABC):
-    """A kernel or cost k(x, y) = value(s(x, y))."""
+    """A kernel or cost k(x, y) = φ(s(x, y))."""
 
-    form: ClassVar[Form] = Distance
-    linear: ClassVar[bool] = False  # k = |x − y|² itself, which `softmin` folds into one matrix product
-    straight: ClassVar[bool] = False  # k = −|x − y| itself, which sorting sums up in one dimension
-    singular: ClassVar[bool] = False  # the slope grows without bound at coincident points
+    @property
+    def form(self) -> Form:
+        """The form s: the squared distance, unless another is named."""
+        return Distance
+
+    @property
+    def monomial(self) -> Monomial | None:
+        """The function's factor and exponent where it is a multiple of |x − y|^exponent: some of these have faster ways."""
+        return None
+
+    @property
+    def singular(self) -> bool:
+        """Whether the slope grows without bound at coincident points."""
+        return self.monomial is not None and self.monomial.exponent < 2
+
+    @property
+    def is_squared_distance(self) -> bool:
+        """Whether it is |x − y|² itself, which `softmin` folds into one matrix product."""
+        return self.monomial == (1, 2)
+
+    @property
+    def is_negative_distance(self) -> bool:
+        """Whether it is −|x − y| itself, which sorting sums up in one dimension."""
+        return self.monomial == (-1, 1)
 
     @abstractmethod
     def value(self, s: Tensor) -> Tensor:
-        """Evaluate k of a tile of s; may overwrite `s`."""
+        """Evaluate φ of a tile of s; may overwrite `s`."""
 
     @abstractmethod
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
-        """Evaluate k, and its slope (see `form`) as a tensor times a number; may overwrite `s`.
+        """Evaluate φ, and its slope (the module's q) as a tensor times a number; may overwrite `s`.
 
-        The slope may be the same tensor as k, which saves a product.
+        The slope may be the same tensor as the value, which saves a product.
         """
 
     def diagonal(self, x: Tensor) -> Tensor:
@@ -161,47 +219,40 @@ class PairFunction(ABC):
         return self.value(self.form.diagonal(x))
 
     def evaluate(self, x: Tensor, y: Tensor) -> Tensor:
-        """A tile of k."""
+        """Evaluate k for all pairs: (p, d), (q, d) -> (p, q)."""
         return self.value(self.form.tile(x, y))
 
-    def tile(self, x: Tensor, y: Tensor, *, same: bool = False) -> Tile:
-        """A tile of k with its slope; with `same`, x and y are the same rows, less the diagonal.
+    def evaluate_slope(self, x: Tensor, y: Tensor) -> tuple[Tensor, float]:
+        """Evaluate the slope alone; in float64 where points are so close that q x − q y would lose its digits."""
+        s = self.form.tile(x, y)
+        if self.singular and s.dtype == torch.float32 and float(s.min()) < torch.finfo(s.dtype).eps:
+            s = self.form.tile(x.double(), y.double())
+        return self.value_and_slope(s)[1:]
 
-        Of a singular slope the pairs within rounding of each other come apart; coincident ones pull nowhere.
+    def tile(self, x: Tensor, y: Tensor, *, same: bool = False, few: float = Precision.few) -> Tile:
+        """Evaluate k and its slope for all pairs; with `same`, x and y are the same rows, and the diagonal is zero.
+
+        Where the slope is singular, pairs whose s is below rounding are set apart as `Steep`, and coincident ones pull nowhere.
+        Where these are more than the share `few` of a float32 tile, it is computed in float64 instead.
         """
-        near = None
+        close, steep = None, None
         if self.singular:
-            s, least = self.form.measured(x, y, same=same)
-            tiny = torch.finfo(s.dtype).eps
-            near = s < tiny if least < tiny else None
+            s, least = self.form.bounded_tile(x, y, same=same)
+            eps = torch.finfo(s.dtype).eps
+            close = s < eps if least < eps else None
         else:
             s = self.form.tile(x, y, same=same)
-        if near is None:
+        if close is None:
             value, slope, factor = self.value_and_slope(s)
-            steep = None
         else:
-            rows, columns = (near & (s > 0)).nonzero(as_tuple=True)
-            if len(rows) > FEW * s.numel() and s.dtype == torch.float32:
+            rows, columns = (close & (s > 0)).nonzero(as_tuple=True)
+            if len(rows) > few * s.numel() and s.dtype == torch.float32:
                 return self.tile(x.double(), y.double(), same=same)
             value, slope, factor = self.value_and_slope(s)
             pull = (slope[rows, columns].double() * factor)[:, None] * (x[rows] - y[columns]).double()
-            slope = slope.masked_fill_(near, 0.0)
+            slope = slope.masked_fill_(close, 0.0)
             steep = Steep(rows, columns, pull) if len(rows) else None
         if same:
             value.fill_diagonal_(0.0)
             slope.fill_diagonal_(0.0)
         return Tile(value, slope, factor, steep)
-
-    def evaluate_with_slope(self, x: Tensor, y: Tensor, *, same: bool = False) -> tuple[Tensor, Tensor, float]:
-        """A tile of k and its slope; with `same`, x and y are the same rows and the diagonal is left out.
-
-        Where points are so close that the slope's product with x − y would lose its digits, the tile is in float64.
-        """
-        s = self.form.tile(x, y, same=same)
-        if self.singular and s.dtype == torch.float32 and float(s.min()) < torch.finfo(s.dtype).eps:
-            s = self.form.tile(x.double(), y.double())
-        value, slope, factor = self.value_and_slope(s)
-        if same:
-            value.fill_diagonal_(0.0)
-            slope.fill_diagonal_(0.0)
-        return value, slope, factor

@@ -13,8 +13,6 @@ from divkit.data.measure import Measure
 
 __all__ = ["Frame", "frame"]
 
-CENTRAL = 500  # rows of each sample whose median is the centre: it need not be exact
-
 
 class Frame(NamedTuple):
     """Points as (x − centre)/scale; distances in it are 1/scale of the true ones."""
@@ -25,11 +23,11 @@ class Frame(NamedTuple):
     centre: Tensor  # (d,)
 
     def place(self, points: Tensor) -> Tensor:
-        """Other points (k, d) in this frame."""
+        """Move other points (k, d) into this frame."""
         return (points - self.centre) / self.scale
 
     def unit(self, p: float) -> float:
-        """scaleᵖ, by which costs |x − y|ᵖ in this frame are multiplied.
+        """Return scaleᵖ, by which costs |x − y|ᵖ in this frame are multiplied.
 
         Raises
         ------
@@ -44,14 +42,15 @@ class Frame(NamedTuple):
         return math.exp2(exponent)
 
 
-def frame(x: Measure, y: Measure) -> Frame:
+def frame(x: Measure, y: Measure, central_rows: int = 500) -> Frame:
     """Centre both on a median and divide by a power of two near the largest deviation; differentiable.
 
-    The median, of some rows, is where an outlier leaves it, so that the others keep their digits.
+    An outlier does not move the median, so that the other points keep their digits. It need not be exact: about `central_rows`
+    rows of each sample, evenly spread, are enough.
     """
     rows, columns = x.flat, y.flat
     with torch.no_grad():
-        some = [points[:: 1 + len(points) // CENTRAL] for points in (rows, columns)]
+        some = [points[:: 1 + len(points) // central_rows] for points in (rows, columns)]
         centre = torch.cat(some).median(0).values
         ends = [extreme(points, 0) - centre for points in (rows, columns) for extreme in (torch.amin, torch.amax)]
         largest = float(torch.stack(ends).abs().max())

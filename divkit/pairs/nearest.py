@@ -12,12 +12,12 @@ __all__ = ["minimum", "nearest"]
 
 
 def minimum(c: PairFunction, x: Tensor, y: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
-    """The c-transform minⱼ c(xᵢ, yⱼ) − scoreⱼ (n,) and its argument (n,)."""
+    """Find the c-transform minⱼ c(xᵢ, yⱼ) − scoreⱼ (n,), and the j of each minimum (n,)."""
     values = torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device)
     index = torch.zeros(len(x), dtype=torch.long, device=x.device)
     for i in blocks(len(x)):
         for j in blocks(len(y)):
-            least, where = c.value(c.form.tile(x[i], y[j])).sub_(score[j]).min(1)
+            least, where = c.evaluate(x[i], y[j]).sub_(score[j]).min(1)
             better = least < values[i]
             values[i] = torch.where(better, least, values[i])
             index[i] = torch.where(better, where + j.start, index[i])
@@ -25,7 +25,7 @@ def minimum(c: PairFunction, x: Tensor, y: Tensor, score: Tensor) -> tuple[Tenso
 
 
 def nearest(x: Tensor, y: Tensor, k: int, *, exclude_self: bool = False) -> tuple[Tensor, Tensor]:
-    """Distances (n, k) in ascending order to the k nearest rows of y, and their indices (n, k).
+    """Find the distances (n, k), ascending, to the k nearest rows of y, and their indices (n, k).
 
     With `exclude_self`, x and y are one sample and a row is not its own neighbour.
     """

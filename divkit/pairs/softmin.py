@@ -1,4 +1,17 @@
-"""The soft minimum over all pairs, one matrix product a tile where the cost is a squared distance."""
+"""The soft minimum over all pairs: −ε log Σⱼ exp((scoreⱼ − cᵢⱼ)/ε) of costs cᵢⱼ = c(xᵢ, yⱼ).
+
+With a shift fᵢ near the result, the summands of row i are 2^eᵢⱼ of exponents
+
+    eᵢⱼ = (fᵢ + scoreⱼ − cᵢⱼ) / (ε log 2),
+
+and the result is fᵢ − ε log 2 · log₂ Σⱼ 2^eᵢⱼ. Without a shift, or where it was a bad one, the row's greatest exponent is
+subtracted. Where c is a squared distance, e is one matrix product:
+
+    fᵢ + scoreⱼ − |xᵢ − yⱼ|² = [2 xᵢ, fᵢ − |xᵢ|²] · [yⱼ, 1] + (scoreⱼ − |yⱼ|²).
+
+The gradient is an average: with the result as the shift, Pᵢⱼ = 2^eᵢⱼ sums to one in each row, and the softmin of row i has the
+derivative −Pᵢⱼ in scoreⱼ and Σⱼ Pᵢⱼ ∂cᵢⱼ/∂xᵢ in xᵢ.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +23,30 @@ from torch import Tensor
 from torch.autograd import Function
 
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.near import Rows, added, near, taken, tiles
+from divkit.pairs.near import Rows, add_to, find_near, select, tiles
 from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 
-__all__ = ["Exponent", "exponents", "softmin", "working"]
-
-LOG2E = math.log2(math.e)
-FLOOR = -100.0  # weights times 2^FLOOR are still normal numbers in float32: others make sums three times as slow
-TRUSTED = 2.0**60  # a row sum within [1/TRUSTED, TRUSTED] lost nothing to the clamp; others are redone
+__all__ = ["Exponent", "exponents", "powers", "softmin", "trusted", "working_dtype"]
 
 
 class Exponent(Protocol):
-    """Tiles of log2 of the summands."""
+    """Evaluates tiles of the exponents e."""
 
     def __call__(self, i: Rows, j: slice, out: Tensor | None = None) -> Tensor:
-        """Rows by columns, in the memory of `out` where that helps."""
+        """Evaluate rows by columns, in the memory of `out` where that helps."""
+
+
+def powers(exponent: Tensor) -> Tensor:
+    """Overwrite exponents e with 2^e, where |e| is at most 100.
+
+    A weight times 2^−100 is still a normal number in float32: others make sums three times as slow.
+    """
+    return exponent.clamp_(min=-100.0, max=100.0).exp2_()
+
+
+def trusted(sums: Tensor, least: float = 2.0**-60) -> Tensor:
+    """Whether sums of `powers` are so near one that the bound on exponents cost them nothing."""
+    return (sums > least) & (sums < 2.0**60)
 
 
 def softmin(
@@ -54,36 +76,38 @@ def softmin(
 
 
 def exponents(c: PairFunction, x: Tensor, y: Tensor, f: Tensor, score: Tensor, epsilon: float) -> Exponent:
-    """Tiles of (fᵢ + scoreⱼ − cᵢⱼ)/ε in units of log 2, in the dtype of the points."""
-    unit = LOG2E / epsilon
-    if c.linear:
+    """Return what evaluates tiles of eᵢⱼ = (fᵢ + scoreⱼ − cᵢⱼ)/(ε log 2), in the dtype of the points."""
+    unit = math.log2(math.e) / epsilon
+    if c.is_squared_distance:
         squares = x.double().square().sum(1), y.double().square().sum(1)
         last = ((f.double() - squares[0]) * unit).to(x.dtype)
         left = torch.cat([x * (2 * unit), last[:, None]], 1)
         right = torch.cat([y, torch.ones_like(y[:, :1])], 1).T.contiguous()
         bias = ((score.double() - squares[1]) * unit).to(x.dtype)
-        return lambda i, j, out=None: torch.addmm(bias[j], taken(left, i), right[:, j], out=out)
+        return lambda i, j, out=None: torch.addmm(bias[j], select(left, i), right[:, j], out=out)
     f, score = (f * unit).to(x.dtype), (score * unit).to(x.dtype)
-    return lambda i, j, out=None: c.value(c.form.tile(x[i], y[j])).mul_(-unit).add_(f[i, None]).add_(score[j])
+    return lambda i, j, out=None: c.evaluate(x[i], y[j]).mul_(-unit).add_(f[i, None]).add_(score[j])
 
 
-def working(c: PairFunction, x: Tensor, y: Tensor, epsilon: float) -> torch.dtype:
-    """The dtype in which an exponent of |x − y|²/ε by matrix product keeps three digits."""
-    if not c.linear:
+def working_dtype(c: PairFunction, x: Tensor, y: Tensor, epsilon: float) -> torch.dtype:
+    """Return the dtype in which exponents keep three digits where |x − y|²/ε is found by matrix product: float64 if need be."""
+    if not c.is_squared_distance:
         return x.dtype
     largest = max(float(x.square().sum(1).max()), float(y.square().sum(1).max()))
     return torch.float64 if torch.finfo(x.dtype).eps * largest / epsilon > 1e-4 else x.dtype
 
 
 def _row_sums(exponent: Exponent, n: int, m: int, device: torch.device) -> Tensor:
+    """Sum 2^e over the columns."""
     sums = torch.zeros(n, dtype=torch.float64, device=device)
     for i in blocks(n):
         for j in blocks(m):
-            sums[i] += exponent(i, j).clamp_(min=FLOOR, max=-FLOOR).exp2_().sum(1)
+            sums[i] += powers(exponent(i, j)).sum(1)
     return sums
 
 
-def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:  # -> log2 Σⱼ 2^exponent of some rows
+def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:
+    """Find log₂ Σⱼ 2^e of some rows, whatever the exponents: each row's greatest one is subtracted."""
     logs = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
     for i in blocks(len(rows)):
         highest = torch.full((i.stop - i.start,), -math.inf, dtype=torch.float64, device=rows.device)
@@ -91,9 +115,7 @@ def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:  # -> log2 Σ
         for j in blocks(m):
             tile = exponent(rows[i], j)
             higher = torch.maximum(highest, tile.amax(1).double())
-            sums = sums * torch.exp2(highest - higher) + tile.sub_(higher[:, None].to(tile.dtype)).clamp_(
-                min=FLOOR
-            ).exp2_().sum(1)
+            sums = sums * torch.exp2(highest - higher) + powers(tile.sub_(higher[:, None].to(tile.dtype))).sum(1)
             highest = higher
         logs[i] = highest + torch.log2(sums)
     return logs
@@ -102,6 +124,7 @@ def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:  # -> log2 Σ
 def _softmin(
     c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None, dtype: torch.dtype
 ) -> Tensor:
+    """Evaluate the soft minimum: with a guess in one sweep, else, and for rows where it was a bad one, in the careful one."""
     wx, wy, ws = x.to(dtype), y.to(dtype), score.to(dtype)
     shift = torch.zeros(len(x), dtype=dtype, device=x.device) if guess is None else guess.to(dtype)
     exponent = exponents(c, wx, wy, shift, ws, epsilon)
@@ -110,10 +133,10 @@ def _softmin(
     else:
         sums = _row_sums(exponent, len(x), len(y), x.device)
         logs = torch.log2(sums)
-        stale = (~((sums > 1 / TRUSTED) & (sums < TRUSTED))).nonzero()[:, 0]
+        stale = (~trusted(sums)).nonzero()[:, 0]
         if len(stale):
             logs[stale] = _log_sums(exponent, stale, len(y))
-    return shift.double() - logs * (epsilon / LOG2E)
+    return shift.double() - logs * (epsilon / math.log2(math.e))
 
 
 class _Softmin(Function):
@@ -128,7 +151,7 @@ class _Softmin(Function):
         guess: Tensor | None,
         known: Tensor | None,
     ) -> Tensor:
-        dtype = working(c, x, y, epsilon)
+        dtype = working_dtype(c, x, y, epsilon)
         value = _softmin(c, x, y, score, epsilon, guess, dtype) if known is None else known.double().clone()
         ctx.c, ctx.epsilon, ctx.dtype = c, epsilon, dtype
         ctx.save_for_backward(x, y, score, value)
@@ -146,18 +169,18 @@ class _Softmin(Function):
         mass = torch.zeros(len(y), dtype=torch.float64, device=x.device)
         _, needs_x, needs_y, needs_score, *_ = ctx.needs_input_grad
         bits = math.log2(len(y)) - math.log2(torch.finfo(ctx.dtype).eps)  # of a row's sum, which is one, nothing is lost
-        close = near(c, wx, wy, value, score, ctx.epsilon, bits)
-        for i, j in tiles(len(x), len(y), close):
-            plan, factor = exponent(i, j).clamp_(min=FLOOR, max=-FLOOR).exp2_(), 2.0
+        near = find_near(c, wx, wy, value, score, ctx.epsilon, bits)
+        for i, j in tiles(len(x), len(y), near):
+            plan, factor = powers(exponent(i, j)), 2.0
             if needs_score:
-                mass[j] = (taken(wg, i) @ plan).double()
-            if not c.linear and (needs_x or needs_y):
-                _, slope, factor = c.evaluate_with_slope(wx, wy[j])
+                mass[j] = (select(wg, i) @ plan).double()
+            if not c.is_squared_distance and (needs_x or needs_y):
+                slope, factor = c.evaluate_slope(wx, wy[j])
                 plan = slope.mul_(plan)
             if needs_x:
-                added(rows, i, factor * (plan @ payload_y[j].to(plan.dtype)))
+                add_to(rows, i, factor * (plan @ payload_y[j].to(plan.dtype)))
             if needs_y:
-                columns[j] = (factor * (taken(payload_x, i).T.to(plan.dtype) @ plan).T).to(columns.dtype)
+                columns[j] = (factor * (select(payload_x, i).T.to(plan.dtype) @ plan).T).to(columns.dtype)
         gx = g.double()[:, None] * c.form.gradient(x.double(), rows[:, : d + 1].double()) if needs_x else None
         gy = c.form.gradient(y.double(), columns[:, : d + 1].double()) if needs_y else None
         gx, gy = (None if grad is None else grad.to(x.dtype) for grad in (gx, gy))

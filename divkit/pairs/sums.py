@@ -1,4 +1,4 @@
-"""Weighted sums of a kernel over all pairs: rows and columns in one sweep, gradients analytic."""
+"""Weighted sums of a kernel over all pairs: rows and columns in one sweep, with gradients by a second one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Forms", "Sums", "all_sums", "quadratic_forms", "self_sums", "sums"]
 
 
 class Sums(NamedTuple):
-    """What one sweep yields, in float64."""
+    """Sums over all pairs that one sweep yields, in float64."""
 
     rows: Tensor  # (n, c) Σⱼ k(xᵢ, yⱼ) vⱼ
     columns: Tensor  # (m, c) Σᵢ k(xᵢ, yⱼ) wᵢ
@@ -26,26 +26,26 @@ class Sums(NamedTuple):
 
 
 def sums(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Sums:
-    """Row sums with payload v (m, c) and column sums with payload w (n, c); differentiable in all four."""
+    """Find row sums with payload v (m, c) and column sums with payload w (n, c); differentiable in all four."""
     return Sums(*_PairSums.apply(k, x, y, w, v))  # type: ignore[no-untyped-call]
 
 
 def self_sums(k: PairFunction, x: Tensor, w: Tensor) -> Sums:
-    """Row sums over j ≠ i with payload w (n, c); `columns` repeats them. Each pair of blocks is computed once."""
+    """Find row sums over j ≠ i with payload w (n, c); `columns` repeats them. Each pair of blocks is computed once."""
     rows, squares = _SelfSums.apply(k, x, w)  # type: ignore[no-untyped-call]
     return Sums(rows, rows, squares)
 
 
 def all_sums(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Sums, Sums, Sums]:
-    """Find `sums` of both and `self_sums` of each: in one dimension by sorting, where k is of the kind."""
-    if not (k.straight and x.shape[1] == 1):
+    """Find `sums` of both and `self_sums` of each; by sorting where k = −|x − y| in one dimension."""
+    if not (k.is_negative_distance and x.shape[1] == 1):
         return sums(k, x, y, w, v), self_sums(k, x, w), self_sums(k, y, v)
     columns_w, columns_v = w.unbind(1), v.unbind(1)
-    found = [
+    parts = [
         absolute_sums(x.T, y.T, columns_w[min(c, len(columns_w) - 1)], columns_v[min(c, len(columns_v) - 1)])
         for c in range(max(len(columns_w), len(columns_v)))
     ]
-    rows, columns, own_x, own_y = (-torch.cat(parts).T for parts in zip(*found))
+    rows, columns, own_x, own_y = (-torch.cat(part).T for part in zip(*parts))
     ww, vv = w[:, 0].detach().square(), v[:, 0].detach().square()
     a, b = x.detach().T, y.detach().T
     squares = [square_sums(a, b, ww, vv)[0], square_sums(a, a, ww, ww)[0], square_sums(b, b, vv, vv)[0]]
@@ -53,7 +53,7 @@ def all_sums(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tup
 
 
 class Forms(NamedTuple):
-    """What one sweep over the pairs i ≠ j yields for each of K kernels, each less a constant of its own, in float64."""
+    """Quadratic forms over the pairs i ≠ j for each of K kernels, each less a constant of its own, in float64."""
 
     values: Tensor  # (K, B) Σ_{i≠j} s_ib (k(xᵢ, xⱼ) − c) s_jb
     rows: Tensor  # (K, N) Σ_{j≠i} (k(xᵢ, xⱼ) − c)
@@ -62,10 +62,10 @@ class Forms(NamedTuple):
 
 
 def quadratic_forms(kernels: Sequence[PairFunction], x: Tensor, s: Tensor) -> Forms:
-    """Quadratic forms of kernels of one form in each column of s (N, B).
+    """Find the quadratic forms sᵀKs in each column of s (N, B), of kernels of one form.
 
-    Distances are found once for all kernels, each pair of blocks once, and one matrix product a tile serves all columns; memory
-    beyond `s` is a block of rows for each kernel.
+    Distances are computed once for all kernels, each pair of blocks once, and one matrix product a tile serves all columns.
+    Memory beyond `s` is a block of rows for each kernel.
     """
     count, tiles, width = len(kernels), _halves(len(x)), s.shape[1]
     values, squares = x.new_zeros(count, width, dtype=torch.float64), x.new_zeros(count, dtype=torch.float64)
@@ -91,7 +91,7 @@ def quadratic_forms(kernels: Sequence[PairFunction], x: Tensor, s: Tensor) -> Fo
 
 
 def _halves(n: int) -> list[slice]:
-    """Blocks of half the usual rows: less of the diagonal ones is computed twice."""
+    """Cut range(n) into blocks of half the usual rows: less of the diagonal ones is computed twice."""
     halves = [-(-(block.stop - block.start) // 2) for block in blocks(n)]
     return [
         slice(cut, min(cut + half, block.stop))
@@ -101,6 +101,7 @@ def _halves(n: int) -> list[slice]:
 
 
 def _sweep(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the rows, columns and squares of `Sums`."""
     w, v = w.to(x.dtype), v.to(x.dtype)
     wide_w, wide_v = padded(w), padded(v)
     rows, columns = accumulator(len(x), wide_v), accumulator(len(y), wide_w)
@@ -117,6 +118,7 @@ def _sweep(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple
 
 
 def _self_sweep(k: PairFunction, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the rows and squares of `Sums` within one sample, without its diagonal."""
     w = w.to(x.dtype)
     wide, width = padded(w), w.shape[1]
     rows = accumulator(len(x), wide)
@@ -136,7 +138,7 @@ def _self_sweep(k: PairFunction, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gradients(k: PairFunction, x: Tensor, y: Tensor, p: Tensor, q: Tensor, *, same: bool = False) -> tuple[Tensor, Tensor]:
-    """Gradients in x and y of Σᵢⱼ Cᵢⱼ k(xᵢ, yⱼ), C = p qᵀ with p (n, r), q (m, r); with `same`, of i ≠ j only."""
+    """Find the gradients in x and y of Σᵢⱼ Cᵢⱼ k(xᵢ, yⱼ), C = p qᵀ with p (n, r), q (m, r); with `same`, over i ≠ j only."""
     gx, gy = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(y, dtype=torch.float64)
     for r in range(p.shape[1]):
         left, right = Moments(x, p[:, r]), Moments(y, q[:, r])

@@ -155,7 +155,7 @@ def _sum(weights: Tensor, values: Tensor) -> Tensor:
 
 
 def _mean_cost(c: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> Tensor:
-    if not c.linear:
+    if not c.is_squared_distance:
         return w @ sums(c, x, y, w[:, None], v[:, None]).rows[:, 0]
     x, y = x.double(), y.double()
     mean_x, mean_y = w @ x, v @ y
