@@ -5,8 +5,8 @@ with its bounding box and its greatest potential. For a box of rows A and a box 
 
     fᵢ + gⱼ − |xᵢ − yⱼ|² ≤ max_A f + max_B g − gap(A, B)²,
 
-so that a block of rows whose bound is below −bits · ε log 2 has no summand above 2^−bits in that strip of columns. Of the blocks
-that are left, rows are tested one by one in the same way.
+so that a block of rows whose bound is below −bits · ε log 2 has no summand above 2^−bits in that strip of columns.
+Of the blocks that are left, rows are tested one by one in the same way.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from divkit.pairs.group_minima import group_minima
 @pytest.mark.parametrize("shape", [(48, 64), (5, 37), (16, 3)])
 @pytest.mark.parametrize("dim", [0, 1])
 def test_of_each_group_the_least(dim: int, shape: tuple[int, int], place_bits: int) -> None:
-    tile = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 10.0 ** torch.arange(-20, shape[1] - 20).clamp(max=15)
+    scales = 10.0 ** torch.arange(-20, shape[1] - 20).clamp(max=15)
+    tile = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * scales
     lines = tile if dim else tile.T
     packed, index = group_minima(tile, dim, place_bits)
     groups = -(-lines.shape[1] // 2**place_bits)
