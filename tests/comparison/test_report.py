@@ -6,9 +6,11 @@ import base64
 import math
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -52,6 +54,8 @@ HOSTILE = (
     "&lt;b&gt;",
 )
 
+Samples = tuple[np.ndarray, np.ndarray]
+
 TAGS = """
 html head meta title style body main header footer section h1 h2 p b small span bdi br pre ul li dl dt dd div
 table thead tbody tr th td figure figcaption img svg line circle path rect
@@ -59,7 +63,7 @@ table thead tbody tr th td figure figcaption img svg line circle path rect
 
 
 def estimate(name: str, value: float, error: float, n: int, m: int, status: Status = Status.CONVERGED) -> Estimate:
-    """Of a value and standard error that are given, with influence values that have it."""
+    """Return an estimate of this value and standard error, with influence values that have it."""
     rng = np.random.default_rng(len(name))
     a, b = (torch.tensor(rng.standard_normal(k)) for k in (n, m))
     a, b = ((v - v.mean()) / v.std() * error * math.sqrt(len(v) / 2) for v in (a, b))
@@ -69,8 +73,16 @@ def estimate(name: str, value: float, error: float, n: int, m: int, status: Stat
 
 
 def compared(
-    x, y, rows=(), columns=None, source=None, categorical=(), labels=("here", "there"), scale="as they are"
+    x: Any,
+    y: Any,
+    rows: Sequence[Row] = (),
+    columns: tuple[str, ...] | None = None,
+    source: tuple[str, ...] | None = None,
+    categorical: tuple[str, ...] = (),
+    labels: tuple[str, str] = ("here", "there"),
+    scale: str = "as they are",
 ) -> Comparison:
+    """Return a comparison without computing one."""
     x, y = (side if isinstance(side, Measure) else Measure(side) for side in (x, y))
     columns = tuple(f"c{k}" for k in range(x.flat.shape[1])) if columns is None else columns
     rows = rows or (Row("energy", estimate("energy", 0.5, 0.1, x.n, y.n), 0.02),)
@@ -80,13 +92,13 @@ def compared(
 
 
 @pytest.fixture(scope="module")
-def normal() -> tuple[np.ndarray, np.ndarray]:
+def normal() -> Samples:
     rng = np.random.default_rng(0)
     return rng.standard_normal((150, 4)), rng.standard_normal((120, 4)) + np.array([1.0, 0, 0, 0])
 
 
 @pytest.fixture(scope="module")
-def text(normal) -> str:
+def text(normal: Samples) -> str:
     return report.render(compared(*normal))
 
 
@@ -118,11 +130,11 @@ class Page(HTMLParser):
         self.words: list[str] = []
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes += attrs
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.words.append(data)
 
     @property
@@ -134,7 +146,7 @@ def pictures(text: str) -> list[str]:
     return [base64.b64decode(found).decode() for found in re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", text)]
 
 
-def test_one_file_without_script_that_loads_nothing(text):
+def test_one_file_without_script_that_loads_nothing(text: str) -> None:
     page = Page(text)
     assert len(text.encode()) < 1e6
     assert "<script" not in text.lower()
@@ -145,13 +157,13 @@ def test_one_file_without_script_that_loads_nothing(text):
     assert "url(" not in text and "@import" not in text and "http" not in text.replace("http-equiv", "")
 
 
-def test_pictures_have_alternative_texts(text):
+def test_pictures_have_alternative_texts(text: str) -> None:
     page = Page(text)
     texts = [value for key, value in page.attributes if key == "alt"]
     assert len(texts) == 5 and all(texts)  # four columns and the clouds
 
 
-def test_hostile_names_are_inert_and_complete(hostile):
+def test_hostile_names_are_inert_and_complete(hostile: str) -> None:
     page = Page(hostile)
     assert page.tags <= set(TAGS.split())
     assert not any(key.startswith("on") for key, _ in page.attributes)
@@ -162,7 +174,7 @@ def test_hostile_names_are_inert_and_complete(hostile):
     hostile.encode()
 
 
-def test_no_name_enters_a_picture(hostile):
+def test_no_name_enters_a_picture(hostile: str) -> None:
     drawn = pictures(hostile)
     assert drawn
     for picture in drawn:
@@ -171,7 +183,7 @@ def test_no_name_enters_a_picture(hostile):
         assert "<script" not in picture and "onerror" not in picture and '<image xlink:href="http' not in picture
 
 
-def test_unsolved_values_are_marked_wherever_they_stand(normal):
+def test_unsolved_values_are_marked_wherever_they_stand(normal: Samples) -> None:
     n, m = map(len, normal)
     rows = (
         Row("w2", estimate("w2", 7.654, 0.1, n, m, Status.MAX_STEPS), 1.0),
@@ -187,7 +199,7 @@ def test_unsolved_values_are_marked_wherever_they_stand(normal):
     assert "What leaving one row out would take from energy" in said
 
 
-def test_rows_and_sentences_of_every_registered_name(normal):
+def test_rows_and_sentences_of_every_registered_name(normal: Samples) -> None:
     n, m = map(len, normal)
     rows = [Row(name, estimate(name, 0.5, 0.01, n, m), 0.02, 0.001, 0.01) for name in dk.names()]
     said = Page(report.render(compared(*normal, rows))).said
@@ -204,7 +216,7 @@ def test_rows_and_sentences_of_every_registered_name(normal):
         assert words in said
 
 
-def test_readings_are_sentences():
+def test_readings_are_sentences() -> None:
     for name, found in READINGS.items():
         assert found.sentence[0].isupper() or found.sentence[0] == "0", name
         assert found.sentence.endswith(".") and found.title and found.unit, name
@@ -213,14 +225,14 @@ def test_readings_are_sentences():
     assert reading("somebody-else") is UNKNOWN
 
 
-def test_a_missing_standard_error_is_a_dash_with_its_reason():
+def test_a_missing_standard_error_is_a_dash_with_its_reason() -> None:
     x, y = [[0.0]], [[1.0], [2.0]]
     said = Page(report.render(compared(x, y, (Row("w2", dk.get("w2").estimate(x, y)),)))).said
     assert "no standard error from" in said and "—" in said and "nan" not in said.lower()
 
 
 @pytest.mark.parametrize(("value", "shown"), [(math.inf, "∞"), (-math.inf, "−∞"), (math.nan, "—")])
-def test_values_that_are_no_numbers_are_marked(normal, value, shown):
+def test_values_that_are_no_numbers_are_marked(normal: Samples, value: Any, shown: Any) -> None:
     made = compared(*normal, (Row("kl", replace(estimate("kl", 1.0, 0.1, 150, 120), value=value), 0.1),))
     entry = entries(made.rows)[0]
     assert (entry.value, entry.solved, entry.mark) == (shown, False, None)
@@ -237,7 +249,9 @@ def test_values_that_are_no_numbers_are_marked(normal, value, shown):
         (0.5, None, (None, None), "Whether here and there differ cannot be said", "No value has both"),
     ],
 )
-def test_the_headline_says_what_the_numbers_say(normal, value, yardstick, holm, begins, says):
+def test_the_headline_says_what_the_numbers_say(
+    normal: Samples, value: Any, yardstick: Any, holm: Any, begins: str, says: str
+) -> None:
     rows = [Row(name, estimate(name, value, 0.05, 150, 120), yardstick, p, p) for name, p in zip(("energy", "w2"), holm)]
     verdict, evidence = (
         "".join(piece if isinstance(piece, str) else piece.short for piece in pieces)
@@ -271,7 +285,7 @@ def test_the_headline_says_what_the_numbers_say(normal, value, yardstick, holm, 
         (0.001, None, "here and there differ", "is significant at 5\u00a0% (p-value 0.001)."),
     ],
 )
-def test_the_adaptive_test_decides_the_headline(normal, adaptive, holm, begins, says):
+def test_the_adaptive_test_decides_the_headline(normal: Samples, adaptive: Any, holm: Any, begins: str, says: str) -> None:
     rows = [Row("energy", estimate("energy", 0.5, 0.05, 150, 120), 0.02, holm, holm)]
     made = replace(compared(*normal, rows), verdict=TestResult("adaptive", 1.0, adaptive, 150, 120, 199, False))
     verdict, evidence = headline(made, ["c0"])
@@ -280,7 +294,7 @@ def test_the_adaptive_test_decides_the_headline(normal, adaptive, holm, begins, 
     assert made.to_dict()["verdict"]["pvalue"] == adaptive and "p = " in made.to_dict()["verdict"]["sentence"]
 
 
-def test_one_of_three_intervals_is_no_verdict(normal):
+def test_one_of_three_intervals_is_no_verdict(normal: Samples) -> None:
     rows = [Row(name, estimate(name, v, 0.05, 150, 120), 0.1) for name, v in (("energy", 0.5), ("w2", 0.1), ("mmd", 0.1))]
     verdict, evidence = headline(compared(*normal, rows), [])
     assert verdict[-2:] == [" may differ", "."] and evidence == [
@@ -288,7 +302,7 @@ def test_one_of_three_intervals_is_no_verdict(normal):
     ]
 
 
-def test_marks_share_the_place_of_no_difference():
+def test_marks_share_the_place_of_no_difference() -> None:
     rows = [
         Row("energy", estimate("energy", 5.0, 1.0, 9, 9), -0.5),
         Row("gan", estimate("gan", -1.0, 0.1, 9, 9), -1.4),
@@ -304,7 +318,7 @@ def test_marks_share_the_place_of_no_difference():
     assert [entry.value for entry in entries(rows)] == ["5.0", "−1.00", "−0.020", "—"]
 
 
-def test_gaps_are_wasserstein_distances_in_pooled_standard_deviations(normal):
+def test_gaps_are_wasserstein_distances_in_pooled_standard_deviations(normal: Samples) -> None:
     x, y = normal
     found = {gap.feature.name: gap for gap in gaps(x, y, [Feature(f"c{k}", (k,)) for k in range(4)])}
     for k in range(4):
@@ -313,7 +327,7 @@ def test_gaps_are_wasserstein_distances_in_pooled_standard_deviations(normal):
     assert next(iter(found)) == "c0"
 
 
-def test_a_category_of_two_levels_is_as_far_apart_as_its_indicator():
+def test_a_category_of_two_levels_is_as_far_apart_as_its_indicator() -> None:
     rng = np.random.default_rng(3)
     x, y = (rng.random(90) < 0.3).astype(float), (rng.random(70) < 0.6).astype(float)
     both = [np.column_stack([v / np.sqrt(2), (1 - v) / np.sqrt(2), v]) for v in (x, y)]
@@ -325,7 +339,7 @@ def test_a_category_of_two_levels_is_as_far_apart_as_its_indicator():
     assert dict(zip(drawn.levels, drawn.x))["yes"] == pytest.approx(x.mean())
 
 
-def test_chance_is_what_equal_distributions_give():
+def test_chance_is_what_equal_distributions_give() -> None:
     rng = np.random.default_rng(4)  # 400 columns: the mean's relative standard error is about 2 %
     found = gaps(
         rng.exponential(size=(200, 400)), rng.exponential(size=(100, 400)), [Feature(str(k), (k,)) for k in range(400)]
@@ -334,7 +348,7 @@ def test_chance_is_what_equal_distributions_give():
 
 
 @pytest.mark.parametrize("levels", [0, 2, 50])
-def test_the_limit_is_passed_by_chance_about_once_in_twenty_times(levels):
+def test_the_limit_is_passed_by_chance_about_once_in_twenty_times(levels: int) -> None:
     rng = np.random.default_rng(8)
     passed, groups, columns = 0, 200, 10
     for _ in range(groups):
@@ -347,13 +361,13 @@ def test_the_limit_is_passed_by_chance_about_once_in_twenty_times(levels):
     assert passed <= 20  # 10 expected at most; fails for one seed in 400
 
 
-def test_a_difference_of_no_column_is_said_to_be_one(normal):
+def test_a_difference_of_no_column_is_said_to_be_one(normal: Samples) -> None:
     rows = [Row("energy", estimate("energy", 0.5, 0.05, 150, 120), 0.1)]
     verdict, evidence = headline(compared(*normal, rows), [])
     assert verdict[-1] == "." and len(verdict) == 5 and "how they go together" in str(evidence)
 
 
-def test_constant_and_huge_columns_have_gaps():
+def test_constant_and_huge_columns_have_gaps() -> None:
     x, y = np.array([[1.0, 1e300], [1.0, -1e300]]), np.array([[1.0, 1e300], [1.0, 1e300]])
     found = gaps(x, y, [Feature("constant", (0,)), Feature("huge", (1,))])
     assert (
@@ -361,12 +375,12 @@ def test_constant_and_huge_columns_have_gaps():
     )
 
 
-def test_columns_of_one_category_are_one_feature():
+def test_columns_of_one_category_are_one_feature() -> None:
     found = features(["age", "work=a", "work=b", "sex"], ["age", "work", "work", "sex"], ["work"])
     assert found == [Feature("age", (0,)), Feature("work", (1, 2), ("a", "b")), Feature("sex", (3,))]
 
 
-def test_histograms_count_every_row_or_say_so():
+def test_histograms_count_every_row_or_say_so() -> None:
     rng = np.random.default_rng(5)
     for x, y in (
         (rng.standard_normal(300), rng.standard_normal(200)),
@@ -382,20 +396,20 @@ def test_histograms_count_every_row_or_say_so():
     assert found.logarithmic
 
 
-def test_the_view_shows_no_gap_where_there_is_none():
+def test_the_view_shows_no_gap_where_there_is_none() -> None:
     rng = np.random.default_rng(6)  # 60 columns of 80 rows: a discriminant of the rows that it shows would part them
     found = view(rng.standard_normal((80, 60)), rng.standard_normal((80, 60)), [Feature(str(k), (k,)) for k in range(60)])
     a, b = found.x[:, 0], found.y[:, 0]
     assert abs(a.mean() - b.mean()) < 4 * math.sqrt(a.var() / len(a) + b.var() / len(b))  # fails once in 10 000 seeds
 
 
-def test_the_view_shows_a_gap_where_there_is_one(normal):
+def test_the_view_shows_a_gap_where_there_is_one(normal: Samples) -> None:
     shifted = normal[0], normal[1] + 2.0
     found = view(*shifted, [Feature(str(k), (k,)) for k in range(4)])
     assert found.x[:, 0].mean() - found.y[:, 0].mean() > 3 * found.x[:, 0].std()
 
 
-def test_the_weighty_rows_are_those_whose_absence_changes_the_value(normal):
+def test_the_weighty_rows_are_those_whose_absence_changes_the_value(normal: Samples) -> None:
     x, y = normal
     e = dk.get("energy").estimate(x, y)
     made = compared(x, y, (Row("energy", e),))
@@ -405,24 +419,24 @@ def test_the_weighty_rows_are_those_whose_absence_changes_the_value(normal):
         assert found.errors * e.stderr == pytest.approx(change, rel=0.05)
 
 
-def test_joint_samples_have_a_report(normal):
+def test_joint_samples_have_a_report(normal: Samples) -> None:
     x, y = (Measure((torch.tensor(side[:, :1]), torch.tensor(side[:, 1:]))) for side in normal)
     assert "coordinate 4" in report.render(compared(x, y, columns=()))
 
 
-def test_rows_of_a_subsample_are_not_named(normal):
+def test_rows_of_a_subsample_are_not_named(normal: Samples) -> None:
     made = compared(*normal, (Row("energy", estimate("energy", 0.5, 0.1, 50, 50), 0.02),))
     assert weighty(made, Excerpt.of(made, 0)) is None
 
 
-def test_values_of_single_rows_stay_out(normal):
+def test_values_of_single_rows_stay_out(normal: Samples) -> None:
     x = normal[0].copy()
     x[7, 1] = 31.41592653
     assert "31.4" not in re.sub(r"base64,[\w+/=]+", "", report.render(compared(x, normal[1])))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(120, 10_000), (300_000, 3)])
-def test_large_data_are_sampled_and_said_to_be(rows, columns):
+def test_large_data_are_sampled_and_said_to_be(rows: int, columns: int) -> None:
     rng = np.random.default_rng(7)
     x, y = (rng.standard_normal((rows, columns)).astype(np.float32) for _ in range(2))
     text = report.render(compared(x, y))
@@ -431,33 +445,33 @@ def test_large_data_are_sampled_and_said_to_be(rows, columns):
     assert ("8 of 10,000 columns are shown" in text) == (columns > 8)
 
 
-def test_weights_are_followed_and_said(normal):
+def test_weights_are_followed_and_said(normal: Samples) -> None:
     x = Measure(normal[0], weights=np.arange(150.0))
     assert "drawn by their weights" in report.render(compared(x, normal[1]))
 
 
-def test_one_column_and_images(normal):
+def test_one_column_and_images(normal: Samples) -> None:
     assert "clouds" not in report.render(compared(normal[0][:, :1], normal[1][:, :1]))
     image = normal[0].reshape(150, 1, 2, 2)
     assert "coordinate 4" in report.render(compared(image, image[:80] + 1, columns=()))
 
 
-def test_importing_and_drawing_leave_settings_alone(normal):
+def test_importing_and_drawing_leave_settings_alone(normal: Samples) -> None:
     before = dict(mpl.rcParams)
     report.render(compared(*normal))
     assert dict(mpl.rcParams) == before and "matplotlib.pyplot" not in vars(report)
 
 
-def test_a_name_missing_from_the_template_is_an_error():
+def test_a_name_missing_from_the_template_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         report.template("divkit.comparison", "report.html.j2").render()
 
 
-def test_a_failed_write_leaves_what_was_there(normal, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_what_was_there(normal: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "report.html"
     target.write_text("before")
 
-    def full(self, target):
+    def full(self: Path, target: Path) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(report, "render", lambda findings: "after")
@@ -467,7 +481,7 @@ def test_a_failed_write_leaves_what_was_there(normal, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"] and target.read_text() == "before"
 
 
-def test_the_file_is_whole_and_readable(normal, tmp_path, monkeypatch):
+def test_the_file_is_whole_and_readable(normal: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "report.html"
     compared(*normal).report(target)
     assert target.read_text(encoding="utf-8").rstrip().endswith("</html>")
