@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from divkit.data.measure import Measure
-from divkit.support.checks import whole
+from divkit.support.checks import enough, whole
 from divkit.testing.labels import Relabelling
 from divkit.testing.permutation import Draws, permutation_test
 from divkit.testing.result import TestResult
@@ -70,11 +70,7 @@ class ClassifierTest:
     def require(self, x: Measure, y: Measure) -> None:
         """Refuse samples with fewer than two rows for each block."""
         for label, measure in (("x", x), ("y", y)):
-            if measure.n < 2 * self.blocks:
-                raise ValueError(
-                    f"Found array with {measure.n} sample(s) while a minimum of {2 * self.blocks} is required: {label} for "
-                    f"{self.blocks} blocks."
-                )
+            enough(label, measure.n, 2 * self.blocks, f"for {self.blocks} blocks")
 
     def run(self, name: str, x: Measure, y: Measure, among: Relabelling, draws: Draws) -> TestResult:
         """Score every block by a classifier trained on the blocks before it, and relabel the scored rows within blocks."""
@@ -119,9 +115,6 @@ class _RankSum:
     weight: Tensor  # (N,)
     constant: float
     name: str = "c2st"
-
-    def require(self, x: Measure, y: Measure) -> None:
-        """Accept any two samples."""
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:  # labels: (B, N) -> (B,)
         return labels.double() @ self.weight.to(labels.device) + self.constant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from divkit.core import registry
 from divkit.core.divergence import Divergence
@@ -13,7 +13,7 @@ from divkit.support.spelling import meant
 from divkit.testing.adaptive import Adaptive
 from divkit.testing.c2st import ClassifierTest
 from divkit.testing.labels import Relabelling
-from divkit.testing.permutation import Draws, Statistic, permutation_test
+from divkit.testing.permutation import Draws, permutation_test
 from divkit.testing.result import TestResult
 
 __all__ = ["run_test", "test"]
@@ -102,11 +102,13 @@ test.__test__ = False  # type: ignore[attr-defined]  # it is not pytest's, where
 
 
 def run_test(
-    name: str, statistic: Statistic | ClassifierTest, x: Measure, y: Measure, draws: Draws, *, wild: bool = False
+    name: str, statistic: Divergence | Adaptive | ClassifierTest, x: Measure, y: Measure, draws: Draws, *, wild: bool = False
 ) -> TestResult:
     """Test two measures that have come through the door; `name` is what the result calls the statistic."""
     for label, measure in (("x", x), ("y", y)):
-        _require(label, measure)
+        if not measure.uniform:
+            raise ValueError(f"{label} has weights: weighted rows are not exchangeable, as the test needs them. Resample.")
+        enough(label, measure.n, 2, "for a test")
     statistic.require(x, y)
     among = _within_pairs(x, y) if wild else Relabelling.of(x, y)
     if isinstance(statistic, ClassifierTest):
@@ -114,7 +116,7 @@ def run_test(
     return permutation_test(name, statistic, x, y, among, draws)
 
 
-def _named(divergence: Any) -> tuple[str, Statistic | ClassifierTest]:
+def _named(divergence: Any) -> tuple[str, Divergence | Adaptive | ClassifierTest]:
     """Return the statistic with what to call it: a name stays as it was written."""
     if isinstance(divergence, Adaptive | ClassifierTest):
         return divergence.name, divergence
@@ -124,14 +126,7 @@ def _named(divergence: Any) -> tuple[str, Statistic | ClassifierTest]:
             return divergence, registry.build(divergence, TESTS, "test", {})
         if head not in registry.names() and (hint := meant(head, TESTS, "")):
             raise ValueError(f"unknown test {head!r}; {hint}")
-    return cast(tuple[str, Statistic], registry.named(divergence))
-
-
-def _require(label: str, measure: Measure) -> None:
-    """Refuse a sample that no test can take: one with weights, or of fewer than two rows."""
-    if not measure.uniform:
-        raise ValueError(f"{label} has weights: weighted rows are not exchangeable, as the test needs them. Resample.")
-    enough(label, measure.n, 2, "for a test")
+    return registry.named(divergence)
 
 
 def _within_pairs(x: Measure, y: Measure) -> Relabelling:

@@ -27,16 +27,12 @@ class Statistic(Protocol):
 
     @property
     def name(self) -> str: ...
-    def require(self, x: Measure, y: Measure) -> None: ...
     def null(self, pooled: Measure, labels: Tensor) -> Tensor: ...
 
 
-class Fitted(Protocol):
+class Fitted(Statistic, Protocol):
     """A statistic with the kernel that a `Chooser` chose; `chosen` describes it for the observed label (N,) bool."""
 
-    @property
-    def name(self) -> str: ...
-    def null(self, pooled: Measure, labels: Tensor) -> Tensor: ...
     def chosen(self, pooled: Measure, label: Tensor) -> str: ...
 
 
@@ -147,7 +143,7 @@ class _Tally:
 
     def run(
         self,
-        statistic: Statistic | Fitted,
+        statistic: Statistic,
         pooled: Measure,
         observed: Labels,
         batches: Iterator[Labels],

@@ -50,13 +50,13 @@ def test_infinite_variance_is_said() -> None:
     p, q = Normal(0.0, 1.0), Normal(1.0, 2.0)
     known = DensityRatio.of_log_densities(lambda x: p.log_prob(x)[:, 0], lambda x: q.log_prob(x)[:, 0])
     divergence = known.divergence("reverse-kl")
-    said = 0
+    warned = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(20):
             notes = divergence.estimate(*drawn(p, q, 4000, 4000)).notes
-            said += "heavy_tail" in notes or "unreliable" in notes
-    assert said >= 18
+            warned += "heavy_tail" in notes or "unreliable" in notes
+    assert warned >= 18
     light = known.divergence("kl").estimate(*drawn(p, q, 4000, 4000))
     assert light.notes["tail_index"] < 0.5
 
@@ -160,8 +160,8 @@ def test_mass_where_the_other_sample_has_no_rows_is_said() -> None:
 @pytest.mark.parametrize("index", [0.25, 0.5, 1.0])
 def test_the_index_of_an_exact_pareto_tail(index: float) -> None:
     """Forty fits to some 190 exceedances each, whose standard error is (1 + k)/√190."""
-    found = [pareto_index(torch.rand(4000, dtype=torch.float64) ** -index) for _ in range(40)]
-    assert torch.tensor(found).mean() == pytest.approx(index, abs=0.08)
+    indices = [pareto_index(torch.rand(4000, dtype=torch.float64) ** -index) for _ in range(40)]
+    assert torch.tensor(indices).mean() == pytest.approx(index, abs=0.08)
 
 
 def test_the_index_of_light_tails_and_of_none() -> None:
@@ -179,8 +179,8 @@ def test_the_finite_sample_bound_holds_and_is_of_use() -> None:
     bounds = []
     for _ in range(200):
         x, y = shifted(400, 400)
-        made = Bound(TABLE["tv"]).terms(SHIFT.logit(x), SHIFT.logit(y), dk.Measure(x), dk.Measure(y))
-        bounds.append(bernstein(made.x, None, 1.0) + bernstein(made.y, None, 1.0))
+        terms = Bound(TABLE["tv"]).terms(SHIFT.logit(x), SHIFT.logit(y), dk.Measure(x), dk.Measure(y))
+        bounds.append(bernstein(terms.x, None, 1.0) + bernstein(terms.y, None, 1.0))
     assert max(bounds) < truth
     assert min(bounds) > 0
     assert bernstein(torch.ones(5), torch.tensor([0, 0, 0, 0, 1]), 1.0) == -math.inf  # one row bounds nothing

@@ -77,9 +77,9 @@ def test_monte_carlo_scatter_is_the_standard_error(name: str) -> None:
     """A hundred and fifty samples: the ratio's own standard error is 6 %."""
     p, q = Normal(0.5, 1.0), Normal(0.0, 1.0)
     divergence = known(p, q).divergence(name)
-    found = [divergence.estimate(*drawn(p, q, 400, 300)) for _ in range(150)]
-    sd = torch.tensor([e.value for e in found]).std()
-    assert 0.8 < sd / torch.tensor([e.stderr for e in found]).mean() < 1.25
+    estimates = [divergence.estimate(*drawn(p, q, 400, 300)) for _ in range(150)]
+    sd = torch.tensor([e.value for e in estimates]).std()
+    assert 0.8 < sd / torch.tensor([e.stderr for e in estimates]).mean() < 1.25
 
 
 def test_linearised_terms_have_the_gradient_of_the_functional() -> None:

@@ -28,7 +28,7 @@ PAIRS = {
 }
 
 
-def found(p: Distribution, q: Distribution, seed: int) -> dict[str, dk.Estimate]:
+def estimates(p: Distribution, q: Distribution, seed: int) -> dict[str, dk.Estimate]:
     def draw(law: Distribution, n: int) -> Tensor:
         return Independent(law, 1).sample((n,))
 
@@ -43,7 +43,7 @@ def found(p: Distribution, q: Distribution, seed: int) -> dict[str, dk.Estimate]
 @pytest.mark.slow
 @pytest.mark.parametrize("laws", PAIRS)
 def test_spread_of_the_whole_table(laws: str) -> None:
-    runs = [found(*PAIRS[laws], seed) for seed in range(RUNS)]
+    runs = [estimates(*PAIRS[laws], seed) for seed in range(RUNS)]
     ratios = {}
     for name in TABLE:
         trusted = [run[name] for run in runs if not any(word in run[name].notes for word in WORDS)]

@@ -41,11 +41,11 @@ def test_parts_may_have_any_shape_and_another_bound_report() -> None:
 def test_monte_carlo_scatter_is_the_standard_error() -> None:
     """Eighty samples: the ratio's own standard error is 8 %."""
     generator = torch.Generator().manual_seed(0)
-    found = [
+    estimates = [
         mutual_information(*correlated(800, 0.7, generator), critic=quadratic, ascent=Ascent(folds=3), derangements=4)
         for _ in range(80)
     ]
-    ratio = torch.tensor([e.value for e in found]).std() / torch.tensor([e.stderr for e in found]).mean()
+    ratio = torch.tensor([e.value for e in estimates]).std() / torch.tensor([e.stderr for e in estimates]).mean()
     assert 0.75 < ratio < 1.3
 
 
@@ -77,7 +77,7 @@ def test_refusals() -> None:
     x = torch.randn(20)
     with pytest.raises(ValueError, match="x has 20 rows and y 19; mutual information needs pairs"):
         mutual_information(x, x[1:])
-    with pytest.raises(ValueError, match="minimum of 15 is required: derangements in each of 5 folds"):
+    with pytest.raises(ValueError, match="minimum of 15 is required: x and y for derangements in each of 5 folds"):
         mutual_information(x[:14], x[:14])
     with pytest.raises(ValueError, match="derangements must be a whole number of at least 1"):
         mutual_information(x, x, derangements=0)

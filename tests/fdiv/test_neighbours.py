@@ -41,12 +41,12 @@ def test_refusals() -> None:
 def test_rows_count_as_neighbours_of_others_too(name: str, fields: dict[str, float], m: int) -> None:
     """A hundred and fifty runs know a standard deviation to 6 %; without a part of it the error is wrong by a fifth or more."""
     divergence = dk.get(name, **fields)
-    found = []
+    estimates = []
     for seed in range(150):
         generator = torch.Generator().manual_seed(seed)
         x, y = torch.randn(300, 1, generator=generator), torch.randn(m, 1, generator=generator)
-        found.append(divergence.estimate(x + 0.3, y))
-    ratio = float(torch.tensor([e.value for e in found]).std() / torch.tensor([e.stderr for e in found]).mean())
+        estimates.append(divergence.estimate(x + 0.3, y))
+    ratio = float(torch.tensor([e.value for e in estimates]).std() / torch.tensor([e.stderr for e in estimates]).mean())
     assert 0.85 < ratio < 1.15, ratio
 
 
@@ -65,11 +65,11 @@ def test_rows_count_as_neighbours_of_others_too(name: str, fields: dict[str, flo
 def test_spread_of_the_estimates(n: int, m: int, d: int, shift: float, scale: float, fields: dict[str, float]) -> None:
     """A hundred runs know a standard deviation to 7 %, of which two are allowed beyond [.8, 1.25]."""
     divergence = dk.get("renyi-knn" if "order" in fields else "kl-knn", **fields)
-    found = []
+    estimates = []
     for seed in range(100):
         generator = torch.Generator().manual_seed(seed)
         x, y = torch.randn(n, d, generator=generator), scale * torch.randn(m, d, generator=generator)
         x[:, 0] += shift
-        found.append(divergence.estimate(x, y))
-    ratio = float(torch.tensor([e.value for e in found]).std() / torch.tensor([e.stderr for e in found]).mean())
+        estimates.append(divergence.estimate(x, y))
+    ratio = float(torch.tensor([e.value for e in estimates]).std() / torch.tensor([e.stderr for e in estimates]).mean())
     assert 0.8 * 0.86 < ratio < 1.25 * 1.14

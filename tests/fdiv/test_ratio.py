@@ -52,8 +52,8 @@ def test_the_calibration_plot_takes_and_returns_axes(fitted: FittedRatio) -> Non
 
 def test_tied_logits_share_a_bin_and_empty_bins_are_left_out() -> None:
     s, t = torch.zeros(8), torch.zeros(4)
-    found = reliability(s, t, torch.full((8,), 1 / 8), torch.full((4,), 1 / 4))
-    assert found.predicted.tolist() == found.observed.tolist() == [0.5]
+    shares = reliability(s, t, torch.full((8,), 1 / 8), torch.full((4,), 1 / 4))
+    assert shares.predicted.tolist() == shares.observed.tolist() == [0.5]
     with pytest.raises(ValueError, match="bins must be a whole number"):
         reliability(s, t, torch.ones(8), torch.ones(4), bins=0)
 

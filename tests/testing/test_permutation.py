@@ -193,9 +193,9 @@ def test_default_device_and_dtype() -> None:
     ],
 )
 def test_refusals(arguments: dict[str, Any], message: str) -> None:
-    given = {"divergence": "w2", "x": normal(9), "y": normal(9, seed=1), "permutations": 20, **arguments}
+    call = {"divergence": "w2", "x": normal(9), "y": normal(9, seed=1), "permutations": 20, **arguments}
     with pytest.raises((ValueError, TypeError), match=message):
-        dk.test(given.pop("divergence"), given.pop("x"), given.pop("y"), **given)
+        dk.test(call.pop("divergence"), call.pop("x"), call.pop("y"), **call)
 
 
 def test_sentence() -> None:

@@ -43,40 +43,40 @@ def chosen(relabelling: Relabelling, size: int = 7) -> set[tuple[int, ...]]:
 
 
 def test_all_relabellings_of_rows() -> None:
-    found = Relabelling.of(Measure(normal(3)), Measure(normal(4)))
-    assert found.count(1000) == 35
-    assert chosen(found) == set(combinations(range(7), 3))
+    relabelling = Relabelling.of(Measure(normal(3)), Measure(normal(4)))
+    assert relabelling.count(1000) == 35
+    assert chosen(relabelling) == set(combinations(range(7), 3))
 
 
 def test_all_relabellings_of_whole_groups() -> None:
     """Groups of 2, 1 | 2, 2, 1 rows: which two of the five are x."""
     x, y = Measure(normal(3), groups=["a", "a", "b"]), Measure(normal(5), groups=["c", "c", "d", "d", "e"])
     groups = [(0, 1), (2,), (3, 4), (5, 6), (7,)]
-    found = Relabelling.of(x, y)
-    assert (found.scheme, found.count(1000)) == ("of whole groups", 10)
-    assert chosen(found) == {tuple(sorted(p + q)) for p, q in combinations(groups, 2)}
+    relabelling = Relabelling.of(x, y)
+    assert (relabelling.scheme, relabelling.count(1000)) == ("of whole groups", 10)
+    assert chosen(relabelling) == {tuple(sorted(p + q)) for p, q in combinations(groups, 2)}
 
 
 def test_all_relabellings_within_groups() -> None:
     x, y = Measure(normal(3), groups=[1, 1, 2]), Measure(normal(2), groups=[1, 2])
-    found = Relabelling.of(x, y)
-    assert (found.scheme, found.count(1000)) == ("within groups", 6)
+    relabelling = Relabelling.of(x, y)
+    assert (relabelling.scheme, relabelling.count(1000)) == ("within groups", 6)
     expected = {tuple(sorted(p + q)) for p, q in product(combinations((0, 1, 3), 2), [(2,), (4,)])}
-    assert chosen(found) == expected
+    assert chosen(relabelling) == expected
 
 
 def test_rows_without_groups_are_groups_of_their_own() -> None:
-    found = Relabelling.of(Measure(normal(4), groups=[5, 5, 5, 5]), Measure(normal(2)))
-    assert chosen(found) == {(0, 1, 2, 3), (4,), (5,)}
+    relabelling = Relabelling.of(Measure(normal(4), groups=[5, 5, 5, 5]), Measure(normal(2)))
+    assert chosen(relabelling) == {(0, 1, 2, 3), (4,), (5,)}
 
 
 @pytest.mark.parametrize("scheme", ["rows", "groups", "pairs"])
 def test_draws_keep_the_scheme_and_ignore_batches(scheme: str) -> None:
     x = Measure(normal(8), groups=None if scheme == "rows" else [0, 0, 1, 1, 2, 2, 3, 3])
     y = Measure(normal(8), groups=None if scheme == "rows" else [3, 3, 4, 4, 5, 5, 5, 5])
-    found = Relabelling.pairs(8) if scheme == "pairs" else Relabelling.of(x, y)
-    drawn = np.concatenate(list(found.drawn(50, 50, seed=3)))
-    assert np.array_equal(drawn, np.concatenate(list(found.drawn(50, 7, seed=3))))
+    relabelling = Relabelling.pairs(8) if scheme == "pairs" else Relabelling.of(x, y)
+    drawn = np.concatenate(list(relabelling.drawn(50, 50, seed=3)))
+    assert np.array_equal(drawn, np.concatenate(list(relabelling.drawn(50, 7, seed=3))))
     if scheme == "rows":
         assert (drawn.sum(1) == 8).all()
     if scheme == "pairs":
@@ -182,10 +182,10 @@ def test_adaptive_sees_scales() -> None:
     y[::4] *= 3
     x, y = x + centres.repeat(40, 1), y + centres.repeat(40, 1)
     assert dk.test("mmd", x, y, permutations=199).pvalue > 0.05
-    found = dk.test("adaptive", x, y, permutations=199)
-    assert found.pvalue == 0.005
-    assert 0.1 < float(found.kernel.rsplit(" ", 1)[-1]) < 10
-    assert found.kernel in found.sentence()
+    result = dk.test("adaptive", x, y, permutations=199)
+    assert result.pvalue == 0.005
+    assert 0.1 < float(result.kernel.rsplit(" ", 1)[-1]) < 10
+    assert result.kernel in result.sentence()
 
 
 def test_single_precision_agrees_with_double(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,9 +244,9 @@ def test_closer_refuses_data_frames() -> None:
 
 def test_closer_takes_one_bandwidth_and_says_so() -> None:
     data, a, b = normal(50), normal(50, seed=1), normal(50, seed=2, shift=3.0)
-    found = dk.closer("mmd", data, a, b)
-    assert found.a.notes["bandwidth"] == found.b.notes["bandwidth"]
-    assert found.sentence().startswith("A is closer to the data than B (level 0.05): mmd ")
+    result = dk.closer("mmd", data, a, b)
+    assert result.a.notes["bandwidth"] == result.b.notes["bandwidth"]
+    assert result.sentence().startswith("A is closer to the data than B (level 0.05): mmd ")
     assert dk.closer("mmd", data, b, a).verdict() == "b"
     assert dk.closer("mmd", data, a, a).pvalue == 1.0
     assert "neither is shown to be closer" in dk.closer("mmd", data, a, a).sentence()
@@ -266,13 +266,13 @@ def test_closer_takes_one_bandwidth_and_says_so() -> None:
     ],
 )
 def test_refusals(arguments: dict[str, Any], message: str | None) -> None:
-    given = {"divergence": "energy", "x": normal(9), "y": normal(9, seed=1), "permutations": 20, **arguments}
+    call = {"divergence": "energy", "x": normal(9), "y": normal(9, seed=1), "permutations": 20, **arguments}
     if message is None:
         with pytest.warns(UserWarning, match="no p-value below 0.5"):
-            assert dk.test(given.pop("divergence"), given.pop("x"), given.pop("y"), **given).exhaustive
+            assert dk.test(call.pop("divergence"), call.pop("x"), call.pop("y"), **call).exhaustive
         return
     with pytest.raises(ValueError, match=message):
-        dk.test(given.pop("divergence"), given.pop("x"), given.pop("y"), **given)
+        dk.test(call.pop("divergence"), call.pop("x"), call.pop("y"), **call)
 
 
 def test_specifications_refuse() -> None:
@@ -305,7 +305,7 @@ def test_interrupted_from_the_keyboard() -> None:
     assert process.stdout.readline() == "BEGAN\n"
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert time.monotonic() - started < 10  # 2 s on a quiet machine
     assert process.returncode != 0
-    assert "KeyboardInterrupt" in said
+    assert "KeyboardInterrupt" in errors
