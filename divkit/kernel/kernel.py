@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -158,10 +159,7 @@ class Sum(_Compound):
     """A sum of kernels: ``Gaussian(1.0) + Laplace(2.0)``."""
 
     def value(self, s: Tensor) -> Tensor:
-        value = self.parts[0].value(s.clone())
-        for part in self.parts[1:]:
-            value += part.value(s.clone())
-        return value
+        return reduce(Tensor.add_, (part.value(s.clone()) for part in self.parts))
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         value, slope = torch.zeros_like(s), torch.zeros_like(s)
@@ -177,10 +175,7 @@ class Product(_Compound):
     """A product of kernels: ``Gaussian(1.0) * IMQ(2.0)``."""
 
     def value(self, s: Tensor) -> Tensor:
-        value = self.parts[0].value(s.clone())
-        for part in self.parts[1:]:
-            value *= part.value(s.clone())
-        return value
+        return reduce(Tensor.mul_, (part.value(s.clone()) for part in self.parts))
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         value, slope = torch.ones_like(s), torch.zeros_like(s)

@@ -187,7 +187,7 @@ def described(kernel: Kernel) -> str:
 
 def solved_by_few(kernel: Kernel, x: Measure, y: Measure, rows: int = 2000) -> Solution:
     """Return what `MMD.solve` finds from at most so many rows of each sample, which bounds its time."""
-    p, q = (Measure(thinned(m.flat[m.weights > 0], rows)) for m in (x, y))
+    p, q = (Measure(thinned(m.flat if m.uniform else m.flat[m.weights > 0], rows)) for m in (x, y))
     return MMD(kernel).solve(p, q)
 
 

@@ -89,20 +89,20 @@ class SlicedEnergy(PairStatistic):
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         theta, frame = solution.state["directions"], pairs.frame(x, y)
-        values, alphas, betas = zip(*self._slices(x, y, frame, theta))
-        each = torch.cat(values)
+        chunks, alphas, betas = zip(*self._slices(x, y, frame, theta))
+        values = torch.cat(chunks)
         alpha, beta = sum(alphas) / len(theta), sum(betas) / len(theta)
         constant, kernel = slicing(theta.shape[1]), NegativeDistance()
         with torch.no_grad():
             remark = too_few(len(theta), theta.shape[1])
-            spread = float(each.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
+            spread = float(values.detach().std()) / math.sqrt(len(theta)) if len(theta) > 1 else 0.0
             noise = math.nan if remark else spread
             second = second_order(kernel, x, y, frame.x, frame.y)
         notes: Notes = {
             Note.PROJECTIONS: len(theta),
             Note.STDERR_OF_PROJECTIONS: frame.scale * noise,
             **remark,
-            Note.ENERGY: constant * frame.scale * float(each.detach().mean()),
+            Note.ENERGY: constant * frame.scale * float(values.detach().mean()),
         }
         energy = with_errors(kernel, (x, frame.x, constant * alpha), (y, frame.y, constant * beta), second)
         rest = energy.rest.and_noise(constant * noise)

@@ -1,7 +1,7 @@
 r"""The accuracy of a classifier that tells two sample sets apart, as an estimate.
 
-With :math:`c_i` = 1 where held-out row i was given its own label, and f of F folds of equal weight with :math:`n_f` rows,
-the accuracy is :math:`\sum_i c_i / (F n_f)`: one number a row, so that it has a standard error like any estimate.
+Let :math:`c_i` be 1 where row i gets its own label from a classifier that did not see it, and :math:`n_i` the number of rows in
+its fold, of F folds that weigh the same. The accuracy is :math:`\sum_i c_i / (F n_i)`: a number a row, hence a standard error.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def c2st(x: Any, y: Any, seed: int = 0, folds: int = 5) -> Estimate:
     p, q = Measure(first[:n]), Measure(second[:n])
     rows, labels = torch.cat([p.flat, q.flat]).numpy(force=True), np.repeat([0, 1], n)
     share = np.zeros(2 * n)  # of each row in the accuracy
-    for train, held in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
         classifier = HistGradientBoostingClassifier(random_state=seed).fit(rows[train], labels[train])
-        share[held] = (classifier.predict(rows[held]) == labels[held]) / (folds * len(held))
+        share[test] = (classifier.predict(rows[test]) == labels[test]) / (folds * len(test))
     influence = torch.from_numpy(n * share).to(p.device)
     settings = {"seed": seed, "folds": folds}
     return Estimate.of("c2st", p, q, Terms(influence[:n], influence[n:]), Solution(), bias=Bias.BELOW, settings=settings)

@@ -58,8 +58,8 @@ def train_features(x: tuple[Any, Any], labels: tuple[Any, Any], width: int = 64,
         Steps of Adam, on 128 images each.
     seed : int
     """
-    images, held = map(_images, x)
-    label, held_label = map(torch.as_tensor, labels)
+    images, test_images = map(_images, x)
+    label, test_label = map(torch.as_tensor, labels)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         size = images.shape[1:].numel()
@@ -73,7 +73,7 @@ def train_features(x: tuple[Any, Any], labels: tuple[Any, Any], width: int = 64,
             nn.functional.cross_entropy(head(body(images[rows])), label[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     with torch.no_grad():
-        accuracy = float((head(body(held)).argmax(1) == held_label).double().mean())
+        accuracy = float((head(body(test_images)).argmax(1) == test_label).double().mean())
     content = b"".join(p.detach().numpy().tobytes() for p in parameters)
     return Features(body.eval(), head.eval(), accuracy, hashlib.sha256(content).hexdigest()[:12])
 

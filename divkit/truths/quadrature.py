@@ -22,9 +22,9 @@ Logs = Callable[[Array, Array], Array]  # (origin, offset), each (k,) -> (rows, 
 
 FLOOR = -1e300  # log-density inside the support: an underflow must not look like the edge of the support
 NEAR, FAR = -700.0, 340.0  # t of a distance relative to the scale: e^-700 is representable, e^340 squared too
-_TOLERANCE = 1e-13  # of one panel, relative to the whole integral
-_ACCEPTED = 1e-8  # of all panels together; beyond it the integral is refused
-_PANELS = 4096  # of one round; more of them means that rounding, not the rule, limits the error
+_TOLERANCE = 1e-13  # the error beyond which a panel is halved, relative to the whole integral
+_ACCEPTED = 1e-8  # the error of all panels together beyond which the integral is refused, relative
+_PANELS = 4096  # to halve in one round; more means that rounding, not the rule, limits the error
 _NEGLIGIBLE = -33.0  # log of what an end may still carry, relative to the whole integral
 _UNSEEN = "one law has mass where the other's density is too small for a float; give laws that are closer"
 _RULES = tuple(np.polynomial.legendre.leggauss(k) for k in (12, 20))
