@@ -17,7 +17,7 @@ from torch import Tensor
 
 from divkit.kernel.kernel import Kernel, Sum
 from divkit.kernel.median import Median
-from divkit.pairs import CityBlock, Form, InnerProduct, Monomial
+from divkit.pairs import CityBlock, Form, InnerProduct
 from divkit.support.checks import at_least, between, positive, whole
 
 __all__ = [
@@ -192,8 +192,8 @@ class NegativeDistance(Kernel):
         between("exponent", self.exponent, 0, 2)
 
     @property
-    def monomial(self) -> Monomial:
-        return Monomial(-1.0, self.exponent)
+    def monomial(self) -> tuple[float, float]:
+        return -1.0, self.exponent
 
     def value(self, s: Tensor) -> Tensor:
         return (s.sqrt_() if self.exponent == 1 else s.pow_(self.exponent / 2)).neg_()

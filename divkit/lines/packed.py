@@ -25,16 +25,10 @@ __all__ = ["packed_sort"]
 
 
 def packed_sort(lines: Tensor, *, passes: int = 4, one_in: int = 64) -> tuple[Tensor, Tensor]:  # (L, n) -> (L, n), (L, n)
-    """Sort each line stably, on the CPU: the order (row numbers) and the sorted values.
+    """Sort each line stably, on the CPU, in float32 or float64: the order (row numbers) and the sorted values.
 
-    Parameters
-    ----------
-    lines : Tensor (L, n)
-        In float32 or float64.
-    passes : int
-        How often neighbours in the wrong order are exchanged before an argsort replaces it.
-    one_in : int
-        An argsort follows at once where more than one in so many neighbours, of a line's length, is in the wrong order.
+    Neighbours in the wrong order are exchanged in at most so many `passes`, and only if no more than one in `one_in` is wrong,
+    measured by one line's length. Otherwise all is sorted anew by an argsort.
     """
     values = np.ascontiguousarray(lines.numpy())
     n = values.shape[1]

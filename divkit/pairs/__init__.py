@@ -22,7 +22,7 @@ from divkit.lines.sums import absolute_sums
 from divkit.pairs.arcs import Violations, cheapest, violations
 from divkit.pairs.city import CityBlock
 from divkit.pairs.clusters import clusters, neighbours
-from divkit.pairs.forms import Distance, Form, InnerProduct, Monomial, PairFunction, Product
+from divkit.pairs.forms import Distance, Form, InnerProduct, PairFunction, Product
 from divkit.pairs.frame import Frame, frame
 from divkit.pairs.near import Sparsity, many, sparsity
 from divkit.pairs.nearest import minimum, nearest
@@ -39,7 +39,6 @@ __all__ = [
     "Forms",
     "Frame",
     "InnerProduct",
-    "Monomial",
     "PairFunction",
     "Product",
     "Sparsity",

@@ -33,19 +33,8 @@ def cheapest(
     """Select pairs (rows, columns), each once, with about the k least reduced costs of every row and column.
 
     A selection, not a proof: of each group of 2^place_bits entries of a tile only the least can be chosen (rows in random order
-    make it rare that this loses one), and reduced costs below zero count as zero.
-
-    Parameters
-    ----------
-    c : PairFunction
-    x, y : Tensor (n, d), (m, d)
-    u, v : Tensor (n,), (m,)
-        Potentials, in units of the cost.
-    k : int
-    place_bits : int
-        See `pairs.group_minima`: larger groups leave less to select from, and lose more.
-    pending : int
-        Tiles whose minima are gathered before the best of them are selected.
+    make it rare that this loses one), and reduced costs below zero count as zero. The minima of `pending` tiles are gathered
+    before the best of them are selected.
     """
     u, v = u.to(x.dtype), v.to(x.dtype)
     of_rows, best_of_columns = [], [_Best(k, pending) for _ in blocks(len(y))]

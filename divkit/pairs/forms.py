@@ -20,7 +20,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Distance", "Form", "InnerProduct", "Monomial", "PairFunction", "Precision", "Product", "Steep", "Tile"]
+__all__ = ["Distance", "Form", "InnerProduct", "PairFunction", "Precision", "Product", "Steep", "Tile"]
 
 
 class Form(ABC):
@@ -50,13 +50,6 @@ class Form(ABC):
     @abstractmethod
     def gradient(self, x: Tensor, moments: Tensor) -> Tensor:
         """Return the gradient of Σⱼ vⱼ k(xᵢ, yⱼ) in xᵢ, from moments (p, d + 1) = q @ [v y, v]."""
-
-
-class Monomial(NamedTuple):
-    """The function factor · |x − y|^exponent."""
-
-    factor: float
-    exponent: float
 
 
 class Tile(NamedTuple):
@@ -184,24 +177,19 @@ class PairFunction(ABC):
         return Distance
 
     @property
-    def monomial(self) -> Monomial | None:
-        """The function's factor and exponent where it is a multiple of |x − y|^exponent: some of these have faster ways."""
+    def monomial(self) -> tuple[float, float] | None:
+        """The factor and the exponent where k = factor · |x − y|^exponent: |x − y|² and −|x − y| have faster ways."""
         return None
 
     @property
     def singular(self) -> bool:
         """Whether the slope grows without bound at coincident points."""
-        return self.monomial is not None and self.monomial.exponent < 2
+        return self.monomial is not None and self.monomial[1] < 2
 
     @property
     def is_squared_distance(self) -> bool:
-        """Whether it is |x − y|² itself, which `softmin` folds into one matrix product."""
-        return self.monomial == (1, 2)
-
-    @property
-    def is_negative_distance(self) -> bool:
-        """Whether it is −|x − y| itself, which sorting sums up in one dimension."""
-        return self.monomial == (-1, 1)
+        """Whether k = |x − y|², which `softmin` folds into one matrix product."""
+        return self.monomial == (1.0, 2.0)
 
     @abstractmethod
     def value(self, s: Tensor) -> Tensor:

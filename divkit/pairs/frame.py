@@ -50,8 +50,8 @@ def frame(x: Measure, y: Measure, central_rows: int = 500) -> Frame:
     """
     rows, columns = x.flat, y.flat
     with torch.no_grad():
-        some = [points[:: 1 + len(points) // central_rows] for points in (rows, columns)]
-        centre = torch.cat(some).median(0).values
+        sample = [points[:: 1 + len(points) // central_rows] for points in (rows, columns)]
+        centre = torch.cat(sample).median(0).values
         ends = [extreme(points, 0) - centre for points in (rows, columns) for extreme in (torch.amin, torch.amax)]
         largest = float(torch.stack(ends).abs().max())
     if not math.isfinite(largest):

@@ -21,15 +21,7 @@ __all__ = ["group_minima"]
 
 
 def group_minima(tile: Tensor, dim: int, place_bits: int) -> tuple[Tensor, Tensor]:  # (p, q) -> (p or q, groups) twice
-    """Find the least entry of each group along `dim`, for non-negative float32 tiles.
-
-    Returns
-    -------
-    packed : Tensor
-        Whole numbers (int32) in the order of the minima; one row for each line, one column for each group.
-    index : Tensor
-        Where in the line each minimum is (int32).
-    """
+    """Find the least of each group along `dim` of a non-negative float32 tile: packed, and its index in the line."""
     size = 1 << place_bits
     missing = -tile.shape[dim] % size
     if missing:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.tiles import strips
+from divkit.pairs.tiles import strips, within
 
 __all__ = ["Near", "Rows", "Sparsity", "add_to", "current_sparsity", "find_near", "many", "select", "sparsity", "tiles"]
 
@@ -58,14 +58,9 @@ class Sparsity:
 _SPARSITY: ContextVar[Sparsity] = ContextVar("sparsity", default=Sparsity())  # noqa: B039  (frozen)
 
 
-@contextmanager
-def sparsity(settings: Sparsity) -> Iterator[None]:
-    """Set within the context when near pairs are looked for: results depend on it by rounding only."""
-    token = _SPARSITY.set(settings)
-    try:
-        yield
-    finally:
-        _SPARSITY.reset(token)
+def sparsity(settings: Sparsity) -> AbstractContextManager[None]:
+    """Set within a context when near pairs are looked for: results depend on it by rounding only."""
+    return within(_SPARSITY, settings)
 
 
 def current_sparsity() -> Sparsity:

@@ -29,15 +29,7 @@ __all__ = ["alternate", "entries", "reflect"]
 
 
 def alternate(
-    c: PairFunction,
-    x: Tensor,
-    y: Tensor,
-    a: Tensor,
-    b: Tensor,
-    f: Tensor,
-    g: Tensor,
-    epsilon: float,
-    damping: float = 1.0,
+    c: PairFunction, x: Tensor, y: Tensor, a: Tensor, b: Tensor, f: Tensor, g: Tensor, epsilon: float, damping: float = 1.0
 ) -> tuple[Tensor, Tensor]:  # -> (n,), (m,) float64
     """Make one Sinkhorn sweep from f, with a guess g: the f⁺ and g⁺ at the top; `damping` is λ."""
     dtype = working_dtype(c, x, y, epsilon)

@@ -16,24 +16,20 @@ derivative −Pᵢⱼ in scoreⱼ and Σⱼ Pᵢⱼ ∂cᵢⱼ/∂xᵢ in xᵢ.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from divkit.pairs.forms import PairFunction
-from divkit.pairs.near import Rows, add_to, find_near, select, tiles
+from divkit.pairs.near import add_to, find_near, select, tiles
 from divkit.pairs.tiles import accumulator, blocks, first_derivative, padded
 
 __all__ = ["Exponent", "exponents", "powers", "softmin", "trusted", "working_dtype"]
 
-
-class Exponent(Protocol):
-    """Evaluates tiles of the exponents e."""
-
-    def __call__(self, i: Rows, j: slice, out: Tensor | None = None) -> Tensor:
-        """Evaluate rows by columns, in the memory of `out` where that helps."""
+Exponent: TypeAlias = Callable[..., Tensor]  # evaluates a tile of e: (rows, columns), or (rows, columns, memory to use)
 
 
 def powers(exponent: Tensor) -> Tensor:
@@ -141,16 +137,8 @@ def _softmin(
 
 class _Softmin(Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        c: PairFunction,
-        x: Tensor,
-        y: Tensor,
-        score: Tensor,
-        epsilon: float,
-        guess: Tensor | None,
-        known: Tensor | None,
-    ) -> Tensor:
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        c, x, y, score, epsilon, guess, known = inputs
         dtype = working_dtype(c, x, y, epsilon)
         value = _softmin(c, x, y, score, epsilon, guess, dtype) if known is None else known.double().clone()
         ctx.c, ctx.epsilon, ctx.dtype = c, epsilon, dtype

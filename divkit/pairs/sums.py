@@ -38,7 +38,7 @@ def self_sums(k: PairFunction, x: Tensor, w: Tensor) -> Sums:
 
 def all_sums(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Sums, Sums, Sums]:
     """Find `sums` of both and `self_sums` of each; by sorting where k = −|x − y| in one dimension."""
-    if not (k.is_negative_distance and x.shape[1] == 1):
+    if k.monomial != (-1.0, 1.0) or x.shape[1] > 1:
         return sums(k, x, y, w, v), self_sums(k, x, w), self_sums(k, y, v)
     columns_w, columns_v = w.unbind(1), v.unbind(1)
     parts = [

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["accumulator", "block_size", "blocks", "first_derivative", "padded", "round_up", "strips"]
+__all__ = ["accumulator", "block_size", "blocks", "first_derivative", "padded", "round_up", "strips", "within"]
 
 Backward = Callable[..., Any]
+T = TypeVar("T")
 
 # 2²⁰ entries of a tile stay in the second-level cache in float32; larger ones cost page faults, smaller ones dispatch
 _ROWS: ContextVar[int] = ContextVar("rows", default=1024)
 
 
-@contextmanager
-def block_size(rows: int) -> Iterator[None]:
-    """Set the rows and columns of a tile within the context: results depend on it by rounding only."""
+def block_size(rows: int) -> AbstractContextManager[None]:
+    """Set the rows and columns of a tile within a context: results depend on it by rounding only."""
     if rows < 1:
         raise ValueError(f"a block needs at least one row; got {rows}.")
-    token = _ROWS.set(rows)
+    return within(_ROWS, rows)
+
+
+@contextmanager
+def within(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Set a context variable for as long as the context lasts."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _ROWS.reset(token)
+        variable.reset(token)
 
 
 def blocks(n: int) -> list[slice]:

@@ -28,7 +28,7 @@ def self_total(k: PairFunction, x: Tensor, w: Tensor) -> Tensor:
 
 def totals(k: PairFunction, x: Tensor, y: Tensor, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Find `total` of both and `self_total` of each; by sorting where k = −|x − y| in one dimension."""
-    if k.is_negative_distance and x.shape[1] == 1:
+    if k.monomial == (-1.0, 1.0) and x.shape[1] == 1:
         across, own_x, own_y = absolute_totals(x.T, y.T, w, v)
         return -across[0], -own_x[0], -own_y[0]
     return total(k, x, y, w, v), self_total(k, x, w), self_total(k, y, v)

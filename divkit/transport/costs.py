@@ -11,7 +11,7 @@ from torch import Tensor
 
 from divkit import pairs
 from divkit.data.measure import Measure
-from divkit.pairs import Form, Monomial, PairFunction
+from divkit.pairs import Form, PairFunction
 from divkit.support.checks import at_least
 
 __all__ = ["Cost", "Custom", "Placed", "Power"]
@@ -48,8 +48,8 @@ class Power(PairFunction):
         at_least("p", self.p, 1)
 
     @property
-    def monomial(self) -> Monomial:
-        return Monomial(1.0, self.p)
+    def monomial(self) -> tuple[float, float]:
+        return 1.0, self.p
 
     def place(self, x: Measure, y: Measure) -> Placed:
         """In the frame of `pairs.frame`, whose scale the cost takes to the power p."""
