@@ -196,6 +196,7 @@ def fit(
 
 
 def _points(data: Any) -> Tensor:
+    """Return array-like data as a tensor (n, *event)."""
     return Measure(data).parts[0].detach()
 
 
@@ -251,10 +252,12 @@ def _blamed(run: _Run) -> Iterator[None]:
 
 
 def _sound(run: _Run) -> bool:
+    """Return whether the model and its criteria are without NaN."""
     return sound(run.model.state_dict()) and sound({key: one.state_dict() for key, one in criteria(run.model).items()})
 
 
 def _failure(run: _Run, what: str) -> NotFinite:
+    """Return the error that says what is not finite, and where the last good checkpoint is."""
     last = "" if run.out is None else f" The last good checkpoint is {run.out / CHECKPOINT}."
     return NotFinite(f"{what} is not finite at step {run.step}; a smaller rate than {run.training.rate:g} may help.{last}")
 
@@ -270,15 +273,16 @@ def _look(run: _Run, watch: Watch | None) -> None:
     run.losses.clear()
     run.history.append(line)
     if run.out is not None:
-        write(run.out / METRICS, "".join(json.dumps(_plain(line)) + "\n" for line in run.history).encode())
+        write(run.out / METRICS, "".join(json.dumps(_finite(line)) + "\n" for line in run.history).encode())
         _save(run)
     if watch is not None:
         with untouched(run.model, run.training.seed):
             watch(run.model, line)
 
 
-def _plain(line: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: value if math.isfinite(value) else None for key, value in line.items()}  # NaN and inf are no JSON
+def _finite(line: Mapping[str, float]) -> dict[str, float | None]:
+    """Return a line of metrics with None for NaN and infinity, which are no JSON."""
+    return {key: value if math.isfinite(value) else None for key, value in line.items()}
 
 
 def _save(run: _Run) -> None:
@@ -308,9 +312,9 @@ def _begin(run: _Run, resume: bool) -> None:
     if not resume:
         raise ValueError(f"{path} exists; continue it with --resume (resume=True), or choose another directory.")
     state = load(path)
-    for key, wanted in run.identity.items():
-        if state[key] != wanted:
-            raise ValueError(f"{path} is of another {key}: it holds {state[key]}, this run has {wanted}.")
+    for key, value in run.identity.items():
+        if state[key] != value:
+            raise ValueError(f"{path} is of another {key}: it holds {state[key]}, this run has {value}.")
     run.model.load_state_dict(state["parameters"])
     run.optimiser.load_state_dict(state["optimiser"])
     for key, one in criteria(run.model).items():

@@ -98,6 +98,7 @@ class GumbelVAE(Model):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def logits(self, x: Tensor) -> Tensor:  # -> (n, variables, categories)
+        """Return log q of every category given each point."""
         return log_softmax(self.encoder(x).unflatten(1, (-1, self.categories)), -1)
 
     def code(self, logits: Tensor) -> Tensor:

@@ -95,27 +95,28 @@ def criterion(divergence: Any, critic: Callable[..., nn.Module], ascent: Ascent)
     """Make a loss of a name or divergence, its critic, where it has one, this network; return a function as it is."""
     if callable(divergence) and not isinstance(divergence, str) and not hasattr(divergence, "terms"):
         return divergence  # type: ignore[no-any-return]
-    _, known = registry.named(divergence)
-    if isinstance(known, Variational) and known.critic == _default("critic"):  # one that chose its own network needs it
-        known = replace(known, critic=critic)
-    if isinstance(known, Variational) and isinstance(known.dual, CramerSurrogate):
-        known = replace(known, critic=partial(critic, outputs=SIZES.features))
-    if isinstance(known, Variational):
-        own = known.ascent == _default("ascent") or isinstance(divergence, str)
-        known = replace(known, ascent=ascent) if own else known
-    return Criterion(known)
+    _, spec = registry.named(divergence)
+    if not isinstance(spec, Variational):
+        return Criterion(spec)
+    if spec.critic == _default("critic"):  # one that chose its own network needs it
+        spec = replace(spec, critic=critic)
+    if isinstance(spec.dual, CramerSurrogate):
+        spec = replace(spec, critic=partial(critic, outputs=SIZES.features))
+    own = isinstance(divergence, str) or spec.ascent == _default("ascent")
+    return Criterion(replace(spec, ascent=ascent) if own else spec)
 
 
 def _default(name: str) -> Any:
+    """Return the value that a field of `Variational` has unless it is given."""
     return Variational.__dataclass_fields__[name].default
 
 
 def adversary(divergence: Any, critic: Callable[..., nn.Module], ascent: Ascent) -> Loss:
     """Make a `criterion` in which an f-divergence is played as the papers' game, with the generator's log trick."""
     if isinstance(divergence, str):
-        _, known = registry.named(divergence)
-        if isinstance(known, Variational) and isinstance(known.dual, Bound):
-            divergence = replace(known, dual=NonSaturating(known.dual.evaluate))
+        _, spec = registry.named(divergence)
+        if isinstance(spec, Variational) and isinstance(spec.dual, Bound):
+            divergence = replace(spec, dual=NonSaturating(spec.dual.evaluate))
     return criterion(divergence, critic, ascent)
 
 
@@ -143,6 +144,8 @@ def _generative(divergence: Any, ascent: Ascent) -> Callable[[Data, Any], Model]
 
 
 def _autoencoder(divergence: Any) -> Callable[[Data, Any], Model]:
+    """Return a function that makes a Wasserstein autoencoder; with a GAN's divergence it is the adversarial one."""
+
     def make(data: Data, other: Any) -> Model:
         used, shape, latent = divergence if other is None else other, data.train.shape[1:], latent_for(data)
         loss = criterion(used, partial(Critic, hidden=SIZES.narrow), Ascent(rate=1e-3))
@@ -155,12 +158,14 @@ def _autoencoder(divergence: Any) -> Callable[[Data, Any], Model]:
 
 
 def _variational(data: Data, other: Any) -> Model:
+    """Make a variational autoencoder."""
     shape, latent = data.train.shape[1:], latent_for(data)
     loss = None if other is None else criterion(other, partial(Critic, hidden=SIZES.narrow), Ascent(rate=1e-3))
     return VAE(encoder(shape, 2 * latent, SIZES.wide), decoder(latent, shape, SIZES.wide), likelihood_for(data), latent, loss)
 
 
 def _adversarial_bayes(data: Data, other: Any) -> Model:
+    """Make adversarial variational Bayes with adaptive contrast."""
     shape, latent, noise = data.train.shape[1:], latent_for(data), 16
     sampler = Sampler(perceptron(shape.numel() + noise, latent, SIZES.wide), noise)
     loss = criterion("kl" if other is None else other, partial(Critic, hidden=(256, 256, 256)), Ascent(rate=1e-3, warm=2))
@@ -168,6 +173,7 @@ def _adversarial_bayes(data: Data, other: Any) -> Model:
 
 
 def _discrete(data: Data, other: Any) -> Model:
+    """Make a variational autoencoder with categorical codes."""
     shape, code = data.train.shape[1:], SIZES.variables * SIZES.categories
     loss = None if other is None else criterion(other, partial(Critic, hidden=SIZES.narrow), Ascent(rate=1e-3))
     networks = encoder(shape, code, SIZES.wide), decoder(code, shape, SIZES.wide)

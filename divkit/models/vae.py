@@ -52,10 +52,12 @@ class VAE(Model):
         self.latent, self.criterion = latent, criterion
 
     def posterior(self, x: Tensor) -> Independent[Normal]:
+        """Return the encoder's law q(z|x) of each point."""
         mean, log_variance = self.encoder(x).chunk(2, 1)
         return Independent(Normal(mean, (0.5 * log_variance).exp()), 1)
 
     def prior(self) -> Independent[Normal]:
+        """Return the law N(0, I) of codes."""
         like = next(self.decoder.parameters())
         zero = like.new_zeros(self.latent)
         return Independent(Normal(zero, zero + 1), 1)

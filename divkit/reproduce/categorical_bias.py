@@ -111,10 +111,10 @@ def gap(masses: Array) -> float:
 def _run(protocol: CategoricalBias, setup: Setup) -> Outcome:
     rows: list[Quantity] = []
     sizes = protocol.sizes
-    shown: dict[str, Array] = {"truth": TRUTH}
+    laws: dict[str, Array] = {"truth": TRUTH}
     with setup.progress("categorical-bias", 2 * len(sizes) + 2) as done:
         for m in sizes:
-            shown[f"W₁, m = {m}"] = masses = by_search(m)
+            laws[f"W₁, m = {m}"] = masses = by_search(m)
             f, g = np.cumsum(masses), np.cumsum(predicted(m))
             for k in range(len(TRUTH) - 1):
                 title = f"minimiser of the mean sample W₁, m = {m}: F({k}), truth {np.cumsum(TRUTH)[k]:g}"
@@ -124,22 +124,22 @@ def _run(protocol: CategoricalBias, setup: Setup) -> Outcome:
             rows.append(near(f"Cramér's minimiser, m = {m}: largest |F − F_P|", gap(by_descent(CRAMER, m)), 0.0, 1e-5))
             rows.append(near(f"likelihood's minimiser, m = {m}: largest |F − F_P|", gap(by_descent(None, m)), 0.0, 1e-5))
             done(1)
-        shown["Cramér, m = 1, learned"] = learned = by_sampling(CRAMER, 1, protocol, setup.seed)
-        rows.append(at_most("Cramér by stochastic gradients, m = 1: largest |F − F_P|", gap(learned), 0.1))
+        laws["Cramér, m = 1, learned"] = masses = by_sampling(CRAMER, 1, protocol, setup.seed)
+        rows.append(at_most("Cramér by stochastic gradients, m = 1: largest |F − F_P|", gap(masses), 0.1))
         done(1)
-        shown["W₁, m = 1, learned"] = learned = by_sampling(W1, 1, protocol, setup.seed)
+        laws["W₁, m = 1, learned"] = masses = by_sampling(W1, 1, protocol, setup.seed)
         middle = int(np.searchsorted(np.cumsum(TRUTH), 0.5))
         title = f"W₁ by stochastic gradients, m = 1: mass on the median, truth {TRUTH[middle]:g}"
-        rows.append(at_least(title, float(learned[middle]), 0.8, exact=1.0))
+        rows.append(at_least(title, float(masses[middle]), 0.8, exact=1.0))
         done(1)
-    return Outcome(rows, _figure(shown))
+    return Outcome(rows, _figure(laws))
 
 
-def _figure(shown: dict[str, Array]) -> Figure:
+def _figure(laws: dict[str, Array]) -> Figure:
     figure, axes = panels(width=7.2, height=3.2)
-    ax, width = axes[0, 0], 0.8 / len(shown)
-    for place, (name, masses) in enumerate(shown.items()):
-        ax.bar(np.arange(len(TRUTH)) + (place - len(shown) / 2 + 0.5) * width, masses, 0.9 * width, label=name)
+    ax, width = axes[0, 0], 0.8 / len(laws)
+    for place, (name, masses) in enumerate(laws.items()):
+        ax.bar(np.arange(len(TRUTH)) + (place - len(laws) / 2 + 0.5) * width, masses, 0.9 * width, label=name)
     ax.set_xticks(range(len(TRUTH)))
     ax.set(xlabel="category", ylabel="mass")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

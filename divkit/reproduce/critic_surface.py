@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from divkit.core.criterion import Criterion
+from divkit.core.estimate import Solution
 from divkit.core.registry import get
 from divkit.critic import Ascent, Clip, GradientPenalty, Kantorovich, RMSProp, Variational, groupsort, perceptron, spectral
-from divkit.data.measure import pair
+from divkit.data.measure import Measure, pair
 from divkit.reproduce.case import Case, Outcome, Quantity, Setup, at_least, at_most
 from divkit.reproduce.drawing import calm, panels
 from divkit.reproduce.kit import circle
@@ -68,41 +69,29 @@ def sides(name: str, count: int, generator: torch.Generator) -> tuple[Tensor, Te
     return DATA[name](count, generator), DATA[name](count, generator) + torch.randn(count, 2, generator=generator)
 
 
-class Trained(NamedTuple):
-    """What a critic makes of data it has not seen."""
-
-    value: float
-    stderr: float
-    slope: float  # the largest that was measured
-    certified: float
-    heights: NDArray[Any]  # the critic on the nodes of the picture
-
-
-def trained(
-    protocol: CriticSurface, critic: Variational, name: str, seed: int, data: tuple[Tensor, Tensor], square: Tensor
-) -> Trained:
-    """Train a critic on fresh batches; judge it on `data`, and evaluate it on the nodes of a square."""
+def trained(protocol: CriticSurface, critic: Variational, name: str, seed: int) -> Solution:
+    """Return the solution of a critic after fresh batches."""
     criterion, generator = Criterion(critic), torch.Generator().manual_seed(seed)
     with criterion.ascending():
         for _ in range(protocol.steps):
             criterion(*sides(name, protocol.batch, generator))
-    solution = criterion.solution
-    assert solution is not None
+    assert criterion.solution is not None
+    return criterion.solution
+
+
+def _rows(
+    title: str, critic: Variational, solution: Solution, data: tuple[Tensor, Tensor], exact: float
+) -> tuple[list[Quantity], float]:
+    """Judge a critic on data that it has not seen; return the rows, and its value for its largest slope."""
     e = critic.estimate(*data, solution=solution)
-    nodes, _ = pair(square, square)
-    certified, measured = critic.dual.measure([lambda m: critic.scores(m, solution, "x")], *pair(*data))
-    with torch.no_grad():
-        heights = critic.scores(nodes, solution, "x").reshape(protocol.nodes, protocol.nodes).T.numpy()
-    return Trained(e.value, e.stderr, measured["lipschitz"], certified or 0.0, heights)
-
-
-def _rows(name: str, kind: str, critic: Trained, exact: float) -> list[Quantity]:
-    note = f"largest slope {critic.slope:.3g}; exact W₁ of the samples {exact:.3g}, above that of the laws"
-    rows = [Quantity(f"value on fresh data: {name}, {kind}", critic.value, stderr=critic.stderr, note=note)]
-    rows.append(at_most(f"certified bound over exact W₁: {name}, {kind}", critic.certified / exact, 1 + 1e-6))
-    if CRITICS[kind].dual.honesty(CRITICS[kind].critic) is CRITICS["GroupSort"].bias:
-        rows.append(at_most(f"largest slope: {name}, {kind}", critic.slope, 1 + 1e-5))
-    return rows
+    certified, notes = critic.dual.measure([lambda m: critic.scores(m, solution, "x")], *pair(*data))
+    slope = notes["lipschitz"]
+    note = f"largest slope {slope:.3g}; exact W₁ of the samples {exact:.3g}, above that of the laws"
+    rows = [Quantity(f"value on fresh data: {title}", e.value, stderr=e.stderr, note=note)]
+    rows.append(at_most(f"certified bound over exact W₁: {title}", (certified or 0.0) / exact, 1 + 1e-6))
+    if critic.dual.honesty(critic.critic) is CRITICS["GroupSort"].bias:
+        rows.append(at_most(f"largest slope: {title}", slope, 1 + 1e-5))
+    return rows, e.value / slope
 
 
 def _run(protocol: CriticSurface, setup: Setup) -> Outcome:
@@ -115,12 +104,14 @@ def _run(protocol: CriticSurface, setup: Setup) -> Outcome:
             exact = get("w1").estimate(x, y).value
             end = 1.1 * float(x.abs().max())
             square = end * torch.cartesian_prod(ticks, ticks)
-            gains = {}
+            nodes, gains = Measure(square), {}
             for place, (ax, (kind, critic)) in enumerate(zip(line, CRITICS.items())):
-                result = trained(protocol, critic, name, setup.seed, (x, y), square)
-                gains[kind] = result.value / result.slope
-                rows += _rows(name, kind, result, exact)
-                _draw(ax, result.heights, x, end)
+                solution = trained(protocol, critic, name, setup.seed)
+                more, gains[kind] = _rows(f"{name}, {kind}", critic, solution, (x, y), exact)
+                rows += more
+                with torch.no_grad():
+                    heights = critic.scores(nodes, solution, "x").reshape(len(ticks), -1).T.numpy()
+                _draw(ax, heights, x, end)
                 ax.set_title(kind if ax is axes[0, place] else "")
                 done(1)
             line[0].set_ylabel(name)

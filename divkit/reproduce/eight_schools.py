@@ -154,17 +154,17 @@ def _run(protocol: EightSchools, setup: Setup) -> Outcome:
     make = partial(partial, _one, protocol, form.steps)
     draws = gather(setup, "avb-eight-schools", ("mean field", "full rank", "AVB"), form.seeds, make)
     clouds = {name: [torch.tensor(cloud, dtype=torch.float64) for cloud in each] for name, each in draws.items()}
-    measured = {name: [_measured(exact, cloud) for cloud in each] for name, each in clouds.items()}
+    distances = {name: [_measured(exact, cloud) for cloud in each] for name, each in clouds.items()}
     rows = [
         Quantity(f"{key} of two exact sample sets", value, note="the yardstick")
         for key, value in _measured(exact, again).items()
         if key in DISTANCES
     ]
-    for name, parts in measured.items():
+    for name, parts in distances.items():
         rows += _rows(name, parts, protocol.share)
     for key in ("energy", "w2"):
-        better = min(mean(measured[name], key) for name in ("mean field", "full rank"))
-        rows.append(at_most(f"{key} of AVB against the better normal law's", mean(measured["AVB"], key), better))
+        better = min(mean(distances[name], key) for name in ("mean field", "full rank"))
+        rows.append(at_most(f"{key} of AVB against the better normal law's", mean(distances["AVB"], key), better))
     return Outcome(rows, _figure(protocol.ticks, density, {name: each[0] for name, each in clouds.items()}))
 
 

@@ -119,16 +119,16 @@ def _one(divergence: Divergence, x: Measure, y: Measure, solutions: dict[Hashabl
     return Told(e.value, e.stderr, *e.ci(), before + seconds, e.converged)
 
 
-def summary(told: Sequence[Told], true: float) -> Mapping[str, Any]:
+def summary(runs: Sequence[Told], true: float) -> Mapping[str, Any]:
     """Return mean, spread, mean error, coverage and time over the repetitions."""
-    values = np.array([each.value for each in told])
-    errors = np.array([each.stderr for each in told])
-    inside = [each.low <= true <= each.high for each in told]
+    values = np.array([each.value for each in runs])
+    errors = np.array([each.stderr for each in runs])
+    inside = [each.low <= true <= each.high for each in runs]
     return {
         "mean": float(values.mean()),
         "spread": float(values.std(ddof=1)),
         "stderr": float(errors.mean()),
         "coverage": float(np.mean(inside)),
-        "seconds": float(np.median([each.seconds for each in told])),
-        "unsolved": sum(not each.solved for each in told),
+        "seconds": float(np.median([each.seconds for each in runs])),
+        "unsolved": sum(not each.solved for each in runs),
     }

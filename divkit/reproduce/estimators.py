@@ -42,22 +42,22 @@ def _run(protocol: Estimators, setup: Setup) -> Outcome:
     with setup.progress("estimators", len(settings) * repeats) as done:
         for place, setting in enumerate(settings):
             names = [name for name in known(setting) if setup.full or name not in protocol.slow]
-            told: dict[str, list[Told]] = {name: [] for name in names}
+            runs: dict[str, list[Told]] = {name: [] for name in names}
             for k in range(repeats):
                 seed = (setup.seed * len(settings) + place) * SEEDS + k
                 for name, values in setup.keep(f"{setting} {k}", partial(measure, setting, names, seed)).items():
-                    told[name].append(Told(*values))
+                    runs[name].append(Told(*values))
                 done(1)
-            estimates[setting] = told
-    rows = [_row(protocol, name, setting, told) for setting in settings for name, told in estimates[setting].items()]
+            estimates[setting] = runs
+    rows = [_row(protocol, name, setting, runs) for setting in settings for name, runs in estimates[setting].items()]
     return Outcome(rows, _figure(estimates))
 
 
-def _row(protocol: Estimators, name: str, setting: Setting, told: Sequence[Told]) -> Quantity:
+def _row(protocol: Estimators, name: str, setting: Setting, runs: Sequence[Told]) -> Quantity:
     """Return the mean over repetitions, judged by what the estimator promises of its bias."""
     true = truth(name, setting)
-    counts = summary(told, true)
-    tolerance = protocol.errors * max(counts["spread"], counts["stderr"]) / math.sqrt(len(told)) + 1e-9 * abs(true)
+    counts = summary(runs, true)
+    tolerance = protocol.errors * max(counts["spread"], counts["stderr"]) / math.sqrt(len(runs)) + 1e-9 * abs(true)
     bias = registry.get(name, **setting.fields(name)).bias
     lack = math.inf if name.endswith("-classifier") else 4.0 * counts["stderr"] + protocol.share * abs(true)
     low, high = _promised(bias, true, tolerance, lack)
@@ -65,10 +65,10 @@ def _row(protocol: Estimators, name: str, setting: Setting, told: Sequence[Told]
         f"{name}, {setting}",
         counts["mean"],
         true,
-        stderr=counts["spread"] / math.sqrt(len(told)),
+        stderr=counts["spread"] / math.sqrt(len(runs)),
         tolerance=tolerance,
         passed=None if bias is Bias.UNKNOWN else bool(low <= counts["mean"] <= high),
-        note=f"{_rule(low, high)}; {_note(bias, counts, true, len(told))}",
+        note=f"{_rule(low, high)}; {_note(bias, counts, true, len(runs))}",
     )
 
 
@@ -106,15 +106,15 @@ def _note(bias: Bias, counts: Mapping[str, Any], true: float, repeats: int) -> s
 def _figure(estimates: Estimates) -> Figure:
     """Draw relative errors of single estimates: mean over repetitions with twice their spread, a panel per dimension."""
     dimensions = sorted({setting.d for setting in estimates})
-    names = list(dict.fromkeys(name for told in estimates.values() for name in told))
+    names = list(dict.fromkeys(name for runs in estimates.values() for name in runs))
     figure, axes = panels(1, len(dimensions), 4.4, 0.6 + 0.19 * len(names))
     for ax, d in zip(axes[0], dimensions):
         chosen = [setting for setting in estimates if setting.d == d and setting.shift == 1.0]
         ax.axvline(0.0, color=INK, linewidth=0.8)
         for k, setting in enumerate(chosen):
-            for name, told in estimates[setting].items():
+            for name, runs in estimates[setting].items():
                 true = truth(name, setting)
-                counts = summary(told, true)
+                counts = summary(runs, true)
                 y = names.index(name) + 0.26 * (k - (len(chosen) - 1) / 2)
                 middle, half = (counts["mean"] - true) / abs(true), 2 * counts["spread"] / abs(true)
                 ax.plot([middle - half, middle + half], [y, y], color=COLOURS[k], linewidth=1.3)

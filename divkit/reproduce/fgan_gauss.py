@@ -51,9 +51,9 @@ class FGANGauss:
     short: Budget = Budget(1600, 400)  # with one seed
     full: Budget = Budget(6000, 1500)
     seeds: int = 3  # of the full form
-    quadrature: float = 2e-4  # how well two ways to the exact optimum agree
-    learned: float = 0.05  # relative tolerance of what is learned
-    measured: float = 0.02  # relative tolerance on new samples, unless three standard errors of the exact logit are more
+    optimum_within: float = 2e-4  # how well two ways to the exact optimum agree
+    fit_within: float = 0.05  # relative tolerance of what is learned
+    value_within: float = 0.02  # relative tolerance on new samples, unless three standard errors of the exact logit are more
 
 
 def _run(protocol: FGANGauss, setup: Setup) -> Outcome:
@@ -65,15 +65,15 @@ def _run(protocol: FGANGauss, setup: Setup) -> Outcome:
         for place, name in enumerate(NAMES):
             for k in range(seeds):
                 seed = 1000 * setup.seed + 10 * k + place
-                values, error = setup.keep(f"learned {name} {k}", partial(train, name, budget, seed))
-                fits[name].append((Fit(*values), error))
+                numbers, error = setup.keep(f"learned {name} {k}", partial(train, name, budget, seed))
+                fits[name].append((Fit(*numbers), error))
                 done(1)
             fit, seed = fits[name][0][0], 1000 * setup.seed + 500 + place
-            judged = setup.keep(f"cross {name}", partial(measured, fit.mu, fit.sigma, budget, seed))
-            crossed += _crossed(name, fit, judged, protocol.measured)
+            values = setup.keep(f"cross {name}", partial(measured, fit.mu, fit.sigma, budget, seed))
+            crossed += _crossed(name, fit, values, protocol.value_within)
             done(1)
-    rows = [row for name in NAMES for row in _starred(name, optima[name], protocol.quadrature)]
-    rows += [row for name in NAMES for row in _hats(name, optima[name], fits[name], protocol.learned)]
+    rows = [row for name in NAMES for row in _starred(name, optima[name], protocol.optimum_within)]
+    rows += [row for name in NAMES for row in _hats(name, optima[name], fits[name], protocol.fit_within)]
     return Outcome([*rows, *crossed], _figure(optima, {name: fit[0][0] for name, fit in fits.items()}))
 
 

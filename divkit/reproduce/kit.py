@@ -31,12 +31,9 @@ class Form:
 def gather(
     setup: Setup, case: str, names: Iterable[str], seeds: int, make: Callable[[str, int], Callable[[], Any]]
 ) -> dict[str, list[Any]]:
-    """Run a part for every name and seed, or find it where an interrupted run finished it: name -> parts.
+    """Run a part for every name and seed, or take what an interrupted run stored: name -> parts in the order of the seeds.
 
-    Parameters
-    ----------
-    make : callable
-        From a name and a seed to the part, a `functools.partial`: its arguments tell parts of different settings apart.
+    `make` gives the part of a name and a seed, a `functools.partial`: its arguments tell parts of other settings apart.
     """
     parts: dict[str, list[Any]] = {name: [] for name in names}
     with setup.progress(case, len(parts) * seeds) as done:

@@ -43,8 +43,8 @@ class ModeSeeking:
 
     rate: float = 1e-2  # of the generator
     batch: int = 1024
-    quadrature: float = 1e-3  # tolerance of what is exact
-    learned: float = 0.1  # tolerance of what is learned, relative to P's deviation for μ, to the optimum's for σ
+    optimum_within: float = 1e-3  # tolerance of what is exact
+    fit_within: float = 0.1  # tolerance of what is learned, relative to P's deviation for μ, to the optimum's for σ
     short: Form = Form(800, 1)
     full: Form = Form(4000, 3)
 
@@ -92,15 +92,15 @@ def _run(protocol: ModeSeeking, setup: Setup) -> Outcome:
 
         best = {name: part(f"exact {name}", partial(optimum, TABLE[name])) for name in NAMES}
         curve = {order: part(f"order {order}", partial(optimum, _of_order(order))) for order in ORDERS}
-        learned, nearest = {}, {}
+        fits, nearest = {}, {}
         for title, (name, start) in RUNS.items():
             make = partial(train, protocol, name, start, form.steps)
             seeds = [(k, 1000 * setup.seed + k) for k in range(form.seeds)]
-            learned[title] = np.array([part(f"{title} {k}", partial(make, seed)) for k, seed in seeds])
+            fits[title] = np.array([part(f"{title} {k}", partial(make, seed)) for k, seed in seeds])
             nearest[title] = part(f"reached {title}", partial(optimum, TABLE[name], (start,)))
-    rows = [row for name in NAMES for row in _optimal(name, best[name], protocol.quadrature)]
-    rows += [row for title in RUNS for row in _learned(title, learned[title], nearest[title], protocol.learned)]
-    return Outcome([*_extremes(best, protocol.quadrature), *rows], _figure(best, curve, learned))
+    rows = [row for name in NAMES for row in _optimal(name, best[name], protocol.optimum_within)]
+    rows += [row for title in RUNS for row in _learned(title, fits[title], nearest[title], protocol.fit_within)]
+    return Outcome([*_extremes(best, protocol.optimum_within), *rows], _figure(best, curve, fits))
 
 
 def _of_order(order: float) -> FDivergence:
@@ -145,7 +145,7 @@ def _learned(name: str, fits: NDArray[np.float64], best: tuple[float, ...], tole
 
 
 def _figure(
-    best: dict[str, tuple[float, ...]], curve: dict[float, tuple[float, ...]], learned: dict[str, NDArray[np.float64]]
+    best: dict[str, tuple[float, ...]], curve: dict[float, tuple[float, ...]], fits: dict[str, NDArray[np.float64]]
 ) -> Figure:
     figure, axes = panels(1, 2, 4.8, 3.6)
     left, right = axes[0]
@@ -155,7 +155,7 @@ def _figure(
         mu, sigma, _ = best[name]
         left.plot(x, norm.pdf(x, mu, sigma), color=colour, label=name)
     for name, order in {"reverse-kl": 0.0, SEEKING: 0.0, "kl": 1.0, "pearson": 2.0}.items():
-        right.plot(order, learned[name][:, 1].mean(), "o", color=COLOURS[1], markersize=5)
+        right.plot(order, fits[name][:, 1].mean(), "o", color=COLOURS[1], markersize=5)
     left.set(xlabel="x", title="the best Gaussian under each divergence")
     left.legend()
     right.plot(list(curve), [optimum[1] for optimum in curve.values()], color=INK, linewidth=1.2)
