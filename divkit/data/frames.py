@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from divkit.support.words import quoted
 
-__all__ = ["Column", "Kind", "Table", "complete_names", "is_frame", "table"]
+__all__ = ["Column", "Kind", "Table", "complete_names", "is_frame", "shown", "table"]
+
+shown = quoted  # the name it had here
 
 
 class Kind(Enum):
