@@ -20,7 +20,7 @@ __all__ = ["Violations", "cheapest", "violations"]
 
 
 class Violations(NamedTuple):
-    """What a sweep over all reduced costs finds."""
+    """The pairs of negative reduced cost, and the least cost of each row."""
 
     minimum: Tensor  # (n,) minⱼ c(xᵢ, yⱼ) − vⱼ, the c-transform of v
     rows: Tensor  # (K,)

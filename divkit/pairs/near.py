@@ -122,7 +122,7 @@ def _gap(low: Tensor, high: Tensor, box: list[tuple[float, float]]) -> Tensor:  
 
 
 def many(n: int, m: int) -> bool:
-    """Whether there are so many pairs that it may pay to look for near ones."""
+    """Return whether there are so many pairs that it may pay to look for near ones."""
     return n * m >= current_sparsity().smallest
 
 

@@ -42,11 +42,11 @@ def alternate(
         sums[j] = select(weights, i) @ tile
         add_to(rows, i, tile @ (b[j] * torch.exp(shift[j] - damping * sums[j].log())).to(dtype))
     new = damping * (g - epsilon * sums.log())
-    stale = (~_trusted(sums, near)).nonzero()[:, 0]
-    if len(stale):  # the guess was so far off that exponents were cut: their part of R is wrong as well
-        new[stale] = damping * softmin(c, y[stale], x, f + epsilon * a.log(), epsilon)
+    lost = (~_trusted(sums, near)).nonzero()[:, 0]
+    if len(lost):  # the guess was so far off that exponents were cut: their part of R is wrong as well
+        new[lost] = damping * softmin(c, y[lost], x, f + epsilon * a.log(), epsilon)
         return damping * softmin(c, x, y, new + epsilon * b.log(), epsilon, f), new
-    image = _softmin(f, rows, epsilon, near, lambda stale: softmin(c, x[stale], y, new + epsilon * b.log(), epsilon))
+    image = _from_sums(f, rows, epsilon, near, lambda lost: softmin(c, x[lost], y, new + epsilon * b.log(), epsilon))
     return damping * image, new
 
 
@@ -61,9 +61,9 @@ def reflect(
     near = _find_near(c, x, x, p, p, epsilon, damping, dtype)
     for i, j, tile in _strips(exponent, wx, len(x), near, lower=True):
         add_to(rows, i, tile @ weights[j])
-        own = j.stop - j.start  # rows whose square is done
-        rows[j] += select(weights, i)[own:] @ tile[own:]
-    return damping * _softmin(p, rows, epsilon, near, lambda stale: softmin(c, x[stale], x, p + epsilon * a.log(), epsilon))
+        width = j.stop - j.start  # rows i begin with rows j, whose square is complete; the rest counts for its transpose too
+        rows[j] += select(weights, i)[width:] @ tile[width:]
+    return damping * _from_sums(p, rows, epsilon, near, lambda lost: softmin(c, x[lost], x, p + epsilon * a.log(), epsilon))
 
 
 def entries(
@@ -109,16 +109,16 @@ def _find_near(
 
 
 def _trusted(sums: Tensor, near: Near | None) -> Tensor:
-    """Whether sums lost nothing to the bound on exponents, nor to the pairs left out."""
+    """Return whether sums lost nothing to the bound on exponents, nor to the pairs left out."""
     return trusted(sums) if near is None else trusted(sums, 2.0**-near.slack)
 
 
-def _softmin(
+def _from_sums(
     f: Tensor, sums: Tensor, epsilon: float, near: Near | None, again: Callable[[Tensor], Tensor]
 ) -> Tensor:  # -> (n,)
-    """Return the softmin f − ε log R; rows whose sum R cannot be trusted are found `again`, over all pairs."""
+    """Return the softmin f − ε log R, given R as `sums`; rows that lost digits are found `again`."""
     value = f - epsilon * sums.log()
-    stale = (~_trusted(sums, near)).nonzero()[:, 0]
-    if len(stale):
-        value[stale] = again(stale)
+    lost = (~_trusted(sums, near)).nonzero()[:, 0]
+    if len(lost):
+        value[lost] = again(lost)
     return value

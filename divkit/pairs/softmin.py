@@ -41,7 +41,7 @@ def powers(exponent: Tensor) -> Tensor:
 
 
 def trusted(sums: Tensor, least: float = 2.0**-60) -> Tensor:
-    """Whether sums of `powers` are so near one that the bound on exponents cost them nothing."""
+    """Return whether sums of `powers` are so near one that the bound on exponents cost them nothing."""
     return (sums > least) & (sums < 2.0**60)
 
 
@@ -86,7 +86,7 @@ def exponents(c: PairFunction, x: Tensor, y: Tensor, f: Tensor, score: Tensor, e
 
 
 def working_dtype(c: PairFunction, x: Tensor, y: Tensor, epsilon: float) -> torch.dtype:
-    """Return the dtype in which exponents keep three digits where |x − y|²/ε is found by matrix product: float64 if need be."""
+    """Return the dtype in which exponents by matrix product keep three digits: float64 where |x|²/ε is large."""
     if not c.is_squared_distance:
         return x.dtype
     largest = max(float(x.square().sum(1).max()), float(y.square().sum(1).max()))
@@ -120,7 +120,7 @@ def _log_sums(exponent: Exponent, rows: Tensor, m: int) -> Tensor:
 def _softmin(
     c: PairFunction, x: Tensor, y: Tensor, score: Tensor, epsilon: float, guess: Tensor | None, dtype: torch.dtype
 ) -> Tensor:
-    """Evaluate the soft minimum: with a guess in one sweep, else, and for rows where it was a bad one, in the careful one."""
+    """Evaluate the soft minimum: by plain sums where a guess is good, by the row's greatest exponent elsewhere."""
     wx, wy, ws = x.to(dtype), y.to(dtype), score.to(dtype)
     shift = torch.zeros(len(x), dtype=dtype, device=x.device) if guess is None else guess.to(dtype)
     exponent = exponents(c, wx, wy, shift, ws, epsilon)
@@ -129,9 +129,9 @@ def _softmin(
     else:
         sums = _row_sums(exponent, len(x), len(y), x.device)
         logs = torch.log2(sums)
-        stale = (~trusted(sums)).nonzero()[:, 0]
-        if len(stale):
-            logs[stale] = _log_sums(exponent, stale, len(y))
+        lost = (~trusted(sums)).nonzero()[:, 0]
+        if len(lost):
+            logs[lost] = _log_sums(exponent, lost, len(y))
     return shift.double() - logs * (epsilon / math.log2(math.e))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from divkit import Measure, pairs
 from divkit.kernel.kernels import Gaussian, Laplace, NegativeDistance, Polynomial
 from divkit.pairs import block_size
+from divkit.pairs.forms import Distance, Precision
 from divkit.transport import Power
 
 
@@ -151,6 +152,20 @@ def test_what_cannot_be_is_refused() -> None:
     value = pairs.total(Gaussian(1.0), x, y, torch.ones(23).double(), torch.ones(17).double())
     with pytest.raises(RuntimeError, match="second derivatives through pairs of points are not available"):
         torch.autograd.grad(value, x, create_graph=True)
+
+
+@pytest.mark.parametrize("few", [0.0, 1.0])
+@pytest.mark.parametrize("same", [True, False])
+def test_close_points_keep_their_digits_in_a_matrix_product(few: float, same: bool) -> None:
+    x = 100 + clouds()[0].detach()
+    y = x if same else x + 1e-9
+    form = type(Distance)(Precision(direct=0, gathered=7, few=few))
+    s, least = form.bounded_tile(x, y, same=same)
+    exact = (x[:, None] - y[None]).square().sum(-1)
+    keep = ~torch.eye(len(x), dtype=torch.bool) if same else exact < 1e-6
+    assert torch.allclose(s[keep], exact[keep], rtol=1e-6 if same else 1e-12, atol=0)
+    assert float(s.diagonal().min()) > 0
+    assert least <= float(s.min())
 
 
 def test_frame_keeps_digits_and_refuses_what_overflows() -> None:
