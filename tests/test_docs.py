@@ -45,10 +45,10 @@ def blocks(page: Path) -> list[Block]:
     """Code blocks of a Markdown or reStructuredText page."""
     text = page.read_text(encoding="utf-8")
     if page.suffix == ".md":
-        found = re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        matches = re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     else:
-        found = re.finditer(r"^ *\.\. code-block:: (\w+)\n((?:\n| +.*\n?)+)", _outdented(text), re.MULTILINE)
-    return [Block(page.name, text.count("\n", 0, m.start()) + 1, m[1], textwrap.dedent(m[2]).strip() + "\n") for m in found]
+        matches = re.finditer(r"^ *\.\. code-block:: (\w+)\n((?:\n| +.*\n?)+)", _outdented(text), re.MULTILINE)
+    return [Block(page.name, text.count("\n", 0, m.start()) + 1, m[1], textwrap.dedent(m[2]).strip() + "\n") for m in matches]
 
 
 def _outdented(text: str) -> str:
@@ -108,17 +108,17 @@ def test_python_blocks(page: Path) -> None:
         if page.parent.name == "gallery":
             assert STEPS.search(block.text), f"{block.page}:{block.line} says for how many steps its picture was trained"
             block = block._replace(text=STEPS.sub("steps=2", block.text))
-        said, wanted = _run(block, names), re.findall(r"^ *#> ?(.*)$", block.text, re.MULTILINE)
-        if wanted:
-            assert len(said) == len(wanted), f"{block.page}:{block.line} printed {said}"
-            for got, want in zip(said, wanted):
+        printed, expected = _run(block, names), re.findall(r"^ *#> ?(.*)$", block.text, re.MULTILINE)
+        if expected:
+            assert len(printed) == len(expected), f"{block.page}:{block.line} printed {printed}"
+            for got, want in zip(printed, expected):
                 assert _like(got, want), f"{block.page}:{block.line} printed {got!r}, and says {want!r}"
 
 
 @pytest.mark.parametrize("command", CONSOLE)
 def test_console_blocks(command: str, data: Path) -> None:
     script = Path(sys.executable).with_name("divkit")
-    done = subprocess.run(
+    process = subprocess.run(
         [str(script), *shlex.split(command)[1:]],
         cwd=data,
         env=dict(os.environ, OMP_NUM_THREADS="1"),
@@ -126,16 +126,16 @@ def test_console_blocks(command: str, data: Path) -> None:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
-    assert "Traceback" not in done.stderr
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip()
+    assert "Traceback" not in process.stderr
     if "--report" in command:
         assert "<html" in (data / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_readme_sets_everything_up_in_two_commands() -> None:
-    found = [block.text.strip() for block in blocks(ROOT / "README.md") if "venv" in block.text]
-    assert found == COMMANDS
+    commands = [block.text.strip() for block in blocks(ROOT / "README.md") if "venv" in block.text]
+    assert commands == COMMANDS
 
 
 def test_every_name_is_in_the_conventions_and_the_readme() -> None:
@@ -153,10 +153,15 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 
 
 def test_blocks_in_lists_are_found() -> None:
-    found = [block.text for block in blocks(ROOT / "docs" / "architecture.rst") if block.language == "python"]
-    assert len(found) == 3
-    assert all(text.startswith(("from", "record")) for text in found)
-    assert not any("An f-divergence" in text for text in found)
+    texts = [block.text for block in blocks(ROOT / "docs" / "architecture.rst") if block.language == "python"]
+    assert len(texts) == 3
+    assert all(text.startswith(("from", "record")) for text in texts)
+    assert not any("An f-divergence" in text for text in texts)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".rst"], ids=lambda page: page.name)
+def test_lines_are_as_short_as_those_of_the_code(page: Path) -> None:
+    assert not [line for line in page.read_text(encoding="utf-8").splitlines() if len(line) > 128]
 
 
 def _run(block: Block, names: dict[str, Any]) -> list[str]:

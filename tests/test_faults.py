@@ -35,12 +35,12 @@ AUTO = {"bandwidth", "epsilon", "tol"}  # left at their defaults, which follow t
 X, Y = samples()
 
 
-def made(name: str) -> dk.Divergence:
+def build(name: str) -> dk.Divergence:
     return dk.get(name, **{key: value for key, value in TRAITS[name].fields.items() if key not in AUTO})
 
 
 def value(name: str, x: Any = X, y: Any = Y) -> float:
-    return made(name).estimate(x, y).value
+    return build(name).estimate(x, y).value
 
 
 def gradient(divergence: dk.Divergence, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
@@ -105,7 +105,7 @@ def test_what_holds_no_samples_is_refused_at_every_entry(
 
 @pytest.mark.parametrize("name", TRANSPORT)
 def test_one_sample_has_a_value_but_no_error(name: str) -> None:
-    e = made(name).estimate([[1.0, 2.0]], [[4.0, 6.0]])
+    e = build(name).estimate([[1.0, 2.0]], [[4.0, 6.0]])
     assert e.value > 0
     assert math.isnan(e.stderr)
     assert "minimum of 2" in e.notes["stderr"]
@@ -115,8 +115,8 @@ def test_one_sample_has_a_value_but_no_error(name: str) -> None:
 def test_averages_over_pairs_need_two_samples(name: str) -> None:
     for x, y in (([[1.0]], [[4.0], [5.0]]), ([[4.0], [5.0]], [[1.0]]), (dk.Measure([1.0, 2.0], [1, 0]), [4.0, 5.0])):
         with pytest.raises(ValueError, match=r"Found array with 1 sample\(s\) while a minimum of 2 is required: [xy]"):
-            made(name).estimate(x, y)
-    assert math.isfinite(replace(made(name), unbiased=False).estimate([[1.0]], [[4.0]]).value)
+            build(name).estimate(x, y)
+    assert math.isfinite(replace(build(name), unbiased=False).estimate([[1.0]], [[4.0]]).value)
 
 
 def test_few_samples_have_few_relabellings() -> None:
@@ -154,9 +154,9 @@ def test_the_same_numbers_in_another_form_have_the_same_value(name: str) -> None
 @pytest.mark.parametrize("name", ["mmd", "mmd-laplace"])
 def test_the_bandwidth_of_constant_data_is_said(name: str) -> None:
     x, y = torch.full((9, 3), 0.3).double(), torch.full((8, 3), 0.3).double()
-    assert made(name).estimate(x, y).notes["bandwidth_rule"] == "all points coincide; the bandwidth was set to 1"
+    assert build(name).estimate(x, y).notes["bandwidth_rule"] == "all points coincide; the bandwidth was set to 1"
     mostly = torch.cat([x, x[:1] + torch.tensor([[0, 0, 0.5]])])
-    assert made(name).estimate(mostly, y).notes["bandwidth"] == pytest.approx(0.5)
+    assert build(name).estimate(mostly, y).notes["bandwidth"] == pytest.approx(0.5)
 
 
 def test_fixed_lengths_and_other_powers_at_extreme_scales() -> None:
@@ -168,8 +168,8 @@ def test_fixed_lengths_and_other_powers_at_extreme_scales() -> None:
     ):
         for dtype, scales in ((torch.float64, (1e200, 1e-200)), (torch.float32, (1e30, 1e-30))):
             for scale in scales:  # all points apart, or all the same
-                found, slope = gradient(MMD(kernel), (scale * X).to(dtype), (scale * Y).to(dtype))
-                assert abs(found) < 1e-5
+                distance, slope = gradient(MMD(kernel), (scale * X).to(dtype), (scale * Y).to(dtype))
+                assert abs(distance) < 1e-5
                 assert bool(slope.isfinite().all())
     for scale in (1e120, 1e200):
         with pytest.raises(ValueError, match="it overflows; divide the data by a constant first"):
@@ -187,11 +187,11 @@ def test_an_offset_that_float32_does_not_carry_is_said() -> None:
 @pytest.mark.parametrize("name", ["mmd", "mmd-laplace", "mmd-imq", "w1", "sliced-w1", "kl-knn"])
 def test_one_outlier_leaves_the_others_their_digits(name: str) -> None:
     x = torch.cat([X, torch.full((1, 3), 1e12, dtype=X.dtype)])
-    e = made(name).estimate(x, Y)
+    e = build(name).estimate(x, Y)
     assert math.isfinite(e.stderr)
     assert value(name, x.float(), Y.float()) == pytest.approx(e.value, rel=1e-4)  # the others keep their digits
     if name == "mmd":
-        assert e.notes["bandwidth"] == pytest.approx(made(name).estimate(X, Y).notes["bandwidth"], rel=0.1)
+        assert e.notes["bandwidth"] == pytest.approx(build(name).estimate(X, Y).notes["bandwidth"], rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["energy", "w2", "sliced-w1", "mmd"])
@@ -337,9 +337,9 @@ class Cauchy(Kernel):
 def test_a_users_kernel_is_evaluated_at_the_datas_scale(scale: float) -> None:
     expected, slope = gradient(MMD(dk.kernels.IMQ(1.0)), scale * X, scale * Y)
     for kernel in (Cauchy(), Cauchy() + dk.kernels.IMQ(1.0)):
-        found, mine = gradient(MMD(kernel), scale * X, scale * Y)
+        distance, mine = gradient(MMD(kernel), scale * X, scale * Y)
         times = 1 if isinstance(kernel, Cauchy) else 2
-        assert found == pytest.approx(times * expected, rel=1e-12)
+        assert distance == pytest.approx(times * expected, rel=1e-12)
         assert torch.allclose(mine, times * slope, rtol=1e-9)
 
 
@@ -433,11 +433,11 @@ def test_memory_is_that_of_a_tile(name: str, fields: dict[str, Any]) -> None:
     x = torch.randn(4000, 2, dtype=torch.float64)
     with torch.profiler.profile(profile_memory=True) as profile:
         dk.get(name, **fields).loss(x.clone().requires_grad_(), x.flip(0) + 1).backward()
-    held = peak = 0
+    bytes_now = peak = 0
     for event in profile.profiler.kineto_results.events():  # type: ignore[union-attr]
         if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
+            bytes_now += event.nbytes()
+            peak = max(peak, bytes_now)
     assert 0 < peak < 64e6
 
 
@@ -449,16 +449,16 @@ def test_the_median_of_more_distances_than_torch_takes() -> None:
 
 def test_the_number_of_threads_changes_rounding_only() -> None:
     before = torch.get_num_threads()
-    found = []
+    numbers = []
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            found.append(
+            numbers.append(
                 [value(name) for name in ("energy", "w2", "sliced-w2")] + [dk.test("mmd", X, Y, permutations=50).pvalue]
             )
     finally:
         torch.set_num_threads(before)
-    assert found[0] == pytest.approx(found[1], rel=1e-10)
+    assert numbers[0] == pytest.approx(numbers[1], rel=1e-10)
 
 
 @pytest.fixture
@@ -471,7 +471,7 @@ def restored() -> Iterator[None]:
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("name", EXACT)
 def test_modes_and_defaults_of_torch_change_no_number(name: str) -> None:
-    divergence = made(name)
+    divergence = build(name)
     expected, single = divergence.estimate(X, Y).value, divergence.estimate(X.float(), Y.float()).value
     descended = float(divergence.loss(X, Y))
     with torch.no_grad():
@@ -490,23 +490,23 @@ def test_modes_and_defaults_of_torch_change_no_number(name: str) -> None:
     assert float(dk.Criterion(divergence)(X, Y)) == descended
 
 
-@pytest.mark.filterwarnings("ignore::divkit.ConvergenceWarning", "ignore::divkit.SaturatedBound")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["energy", "mmd", "w2", "sinkhorn", "sliced-w2", "kl-knn", "kl"])
 def test_threads_may_call_at_once(name: str) -> None:
-    divergence = made(name) if name != "kl" else dk.get("kl", folds=2, steps=25)
+    divergence = build(name) if name != "kl" else dk.get("kl", folds=2, steps=25)
     moved = [Y + shift % 3 for shift in range(8)]
     expected = [divergence.estimate(X, y).value for y in moved[:3]]
-    found = [math.nan] * 8
+    values = [math.nan] * 8
 
     def call(shift: int) -> None:
-        found[shift] = divergence.estimate(X, moved[shift]).value
+        values[shift] = divergence.estimate(X, moved[shift]).value
 
     threads = [threading.Thread(target=call, args=(shift,)) for shift in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert found == [expected[shift % 3] for shift in range(8)]
+    assert values == [expected[shift % 3] for shift in range(8)]
 
 
 @dataclass(frozen=True)

@@ -39,43 +39,43 @@ LEARNED = [name for name, traits in TRAITS.items() if traits.learned]
 @pytest.mark.parametrize("name", EXACT)
 def test_spread_of_the_estimates(name: str) -> None:
     divergence = dk.get(name, **TRAITS[name].fields)
-    found = [divergence.estimate(*draw(70, 90, 1.0, 1.2, seed)) for seed in range(SHORT)]
-    spread = torch.tensor([e.value for e in found]).double().std()
-    assert within(float(spread / torch.tensor([e.stderr for e in found]).mean()), SHORT)
-    assert all(e.converged for e in found)
+    estimates = [divergence.estimate(*draw(70, 90, 1.0, 1.2, seed)) for seed in range(SHORT)]
+    assert within(spread_over_error(estimates), SHORT)
+    assert all(e.converged for e in estimates)
+
+
+def spread_over_error(estimates: list[dk.Estimate]) -> float:
+    """The standard deviation of the values over the mean of the standard errors."""
+    values, errors = torch.tensor([(e.value, e.stderr) for e in estimates], dtype=torch.float64).T
+    return float(values.std() / errors.mean())
 
 
 def learned(runs: int) -> dict[str, list[dk.Estimate]]:
-    found: dict[str, list[dk.Estimate]] = {name: [] for name in LEARNED}
-    made = {name: dk.get(name, **TRAITS[name].fields) for name in LEARNED}
+    estimates: dict[str, list[dk.Estimate]] = {name: [] for name in LEARNED}
+    divergences = {name: dk.get(name, **TRAITS[name].fields) for name in LEARNED}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for seed in range(runs):
             x, y = draw(250, 300, 0.5, 1.0, seed)
             solved: dict[Hashable, dk.Solution] = {}
-            for name, divergence in made.items():
+            for name, divergence in divergences.items():
                 if divergence.problem not in solved:
                     with torch.no_grad():
                         solved[divergence.problem] = divergence.solve(*pair(x, y))
-                found[name].append(divergence.estimate(x, y, solution=solved[divergence.problem]))
-    return found
+                estimates[name].append(divergence.estimate(x, y, solution=solved[divergence.problem]))
+    return estimates
 
 
-def judge(found: dict[str, list[dk.Estimate]], runs: int) -> dict[str, float]:
+def judge(estimates: dict[str, list[dk.Estimate]], runs: int) -> dict[str, float]:
     """The names whose ratio lies outside."""
-    bad = {}
-    for name, estimates in found.items():
-        spread = torch.tensor([e.value for e in estimates]).double().std()
-        ratio = float(spread / torch.tensor([e.stderr for e in estimates]).mean())
-        if not within(ratio, runs):
-            bad[name] = ratio
-    return bad
+    ratios = {name: spread_over_error(of_name) for name, of_name in estimates.items()}
+    return {name: ratio for name, ratio in ratios.items() if not within(ratio, runs)}
 
 
 def test_spread_of_the_learned_estimates() -> None:
-    found = learned(30)
-    assert judge(found, 30) == {}
-    assert sum(e.converged for e in found["kl"]) >= 28
+    estimates = learned(30)
+    assert judge(estimates, 30) == {}
+    assert sum(e.converged for e in estimates["kl"]) >= 28
 
 
 @pytest.mark.slow
@@ -86,9 +86,9 @@ def test_spread_of_the_learned_estimates_over_200_seeds() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_spread_of_the_estimates_over_200_seeds(name: str) -> None:
-    found = [dk.get(name, **TRAITS[name].fields).estimate(*draw(120, 160, 1.0, 1.2, seed)) for seed in range(200)]
-    spread = torch.tensor([e.value for e in found]).double().std()
-    assert within(float(spread / torch.tensor([e.stderr for e in found]).mean()), 200)
+    divergence = dk.get(name, **TRAITS[name].fields)
+    estimates = [divergence.estimate(*draw(120, 160, 1.0, 1.2, seed)) for seed in range(200)]
+    assert within(spread_over_error(estimates), 200)
 
 
 def energy_of_a_shift(d: int, shift: float) -> float:
@@ -114,9 +114,9 @@ def covered(name: str, d: int, shift: float, runs: int) -> tuple[float, float]:
         generator = torch.Generator().manual_seed(seed)
         x, y = torch.randn(150, d, generator=generator), torch.randn(250, d, generator=generator)
         x[:, 0] += shift
-        found = divergence.estimate(x, y)
-        values.append(found.value)
-        ends.append(found.ci())
+        e = divergence.estimate(x, y)
+        values.append(e.value)
+        ends.append(e.ci())
     low, high = np.array(ends).T
     spread = np.quantile(values, 0.975) - np.quantile(values, 0.025)
     return float(np.mean((low <= truth) & (truth <= high))), float(np.median(high - low) / spread)
@@ -175,9 +175,9 @@ def test_error_by_groups() -> None:
                 x, y = (common + 0.5 * torch.randn(100, 2, generator=generator) for _ in range(2))
                 groups = range(100), range(100)
             x[:, 0] += 0.7
-            found = dk.estimate("energy", x, y, groups_x=groups[0], groups_y=groups[1])
-            values.append(found.value)
-            errors.append(found.stderr)
+            e = dk.estimate("energy", x, y, groups_x=groups[0], groups_y=groups[1])
+            values.append(e.value)
+            errors.append(e.stderr)
             naive.append(dk.estimate("energy", x, y).stderr)
         ratio = np.mean(errors) / np.std(values)
         assert 0.75 <= ratio <= 1.3, scheme

@@ -54,7 +54,7 @@ FRONT = ("divkit", "divkit.fdiv", "divkit.kernel", "divkit.kernel.kernels", "div
 
 
 def _modules() -> list[str]:
-    return ["divkit", *(found.name for found in pkgutil.walk_packages(dk.__path__, "divkit."))]
+    return ["divkit", *(module.name for module in pkgutil.walk_packages(dk.__path__, "divkit."))]
 
 
 def _public(module: ModuleType) -> Iterator[tuple[str, object]]:
@@ -66,7 +66,7 @@ def _public(module: ModuleType) -> Iterator[tuple[str, object]]:
         if inspect.isclass(value) and module.__name__ in FRONT:
             methods = inspect.getmembers(value, callable)
             yield from (
-                (f"{module.__name__}.{name}.{key}", found) for key, found in methods if key in vars(value) and key[0] != "_"
+                (f"{module.__name__}.{name}.{key}", method) for key, method in methods if key in vars(value) and key[0] != "_"
             )
 
 
@@ -131,8 +131,8 @@ def _closure(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[s
         requires = importlib.metadata.requires(name) or []
     except importlib.metadata.PackageNotFoundError:
         return {key[0]}
-    found = {str(key[0])}
+    names = {str(key[0])}
     for requirement in map(Requirement, requires):
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in (*extras, "")):
-            found |= _closure(requirement.name, frozenset(requirement.extras), seen)
-    return found
+            names |= _closure(requirement.name, frozenset(requirement.extras), seen)
+    return names
