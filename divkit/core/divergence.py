@@ -99,10 +99,10 @@ class Divergence(ABC):
         if torch.is_inference_mode_enabled():  # whose tensors no solver could train on
             with without_graph(x.device):
                 return self.loss_of(x.detach(), y.detach(), solution)
-        if solution is None:
-            with without_graph(x.device):
-                solution = self.solve(x.detach(), y.detach())
         with torch.autocast(x.device.type, enabled=False):
+            if solution is None:
+                with torch.no_grad():
+                    solution = self.solve(x.detach(), y.detach())
             value = self.descend(x, y, solution)
         loss = value.to(torch.promote_types(x.source_dtype, y.source_dtype))
         if bool(loss.isinf()) and solution.converged:
