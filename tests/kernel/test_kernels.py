@@ -23,6 +23,7 @@ from divkit.kernel.kernels import (
     Polynomial,
     RationalQuadratic,
 )
+from divkit.kernel.two_sample import u_nulls
 
 KERNELS: dict[str, tuple[Kernel, object]] = {
     "gaussian": (Gaussian(0.7), lambda d, _: torch.exp(-d.square() / 2 / 0.49)),
@@ -115,6 +116,17 @@ def test_the_null_is_the_statistic_of_each_relabelling() -> None:
         fast = divergence.null(pooled, labels)
         slow = super(type(divergence), divergence).null(pooled, labels)
         assert torch.allclose(fast, slow, rtol=1e-9)
+
+
+def test_relabelled_values_in_single_precision() -> None:
+    """Large samples are relabelled in float32, with sums in float64."""
+    points = torch.cat(samples(40, 30))
+    labels = torch.rand(9, 70, generator=torch.Generator().manual_seed(0)).argsort(1) < 40
+    kernels = [Gaussian(1.0), Laplace(0.5)]
+    double, single = (u_nulls(kernels, points, labels, unbiased=True, single_from=start) for start in (71, 70))
+    assert not torch.equal(double[0], single[0])
+    for exact, rough in zip((double[0], *double[1]), (single[0], *single[1])):
+        assert torch.allclose(exact, rough, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_modes_that_are_missing_or_poor() -> None:
     one = modes(torch.tensor([[1.0, 0.0]]).expand(50, 2), ring())
     assert (one.found, one.quality) == (1, 1.0)
     assert one.reverse_kl == pytest.approx(math.log(8))
+    assert modes(torch.tensor([[1.0, 0.0], [1.02, 0.0]]), ring(), within=1.0, fewest=1)[:2] == (1, 0.5)
     none = modes(torch.zeros(10, 2), ring())
     assert (none.found, none.quality, none.reverse_kl) == (0, 0.0, math.inf)
 
