@@ -31,7 +31,7 @@ class Arcs(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """Transport on L lines, in float64."""
+    """Potentials and cost of optimal transport on L lines, in float64."""
 
     u: Tensor  # (L, n) potentials, in the order of the rows
     v: Tensor  # (L, m)

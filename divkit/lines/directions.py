@@ -23,7 +23,7 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
 
 
 def too_few(count: int, d: int, minimum: int = 5) -> Notes:
-    """Return a note why there is no standard error, or none.
+    """Return a note why there is no standard error, or no note.
 
     The deviation of fewer than `minimum` directions is too rough for one. In one dimension all directions are one, and exact.
     """

@@ -43,7 +43,7 @@ def ascending(*lines: Tensor, parallel_from: int = 1 << 16) -> list[tuple[Tensor
 
 
 def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Join the orders and the values of some lines each."""
+    """Join pairs of (order, values), each of some of the lines, to one pair."""
     if len(parts) == 1:
         return parts[0]
     orders, values = zip(*parts)

@@ -95,6 +95,7 @@ class _Best:
         return self.index[0].long()
 
     def _merge(self) -> None:
+        """Reduce what was added to the k least of each row."""
         values, index = torch.cat(self.values, 1), torch.cat(self.index, 1)
         least, chosen = values.topk(min(self.k, values.shape[1]), 1, largest=False)
         self.values, self.index = [least], [index.gather(1, chosen)]

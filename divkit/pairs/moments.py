@@ -25,6 +25,7 @@ class Moments:
         self.sums = torch.zeros_like(self.payload, dtype=torch.float64)
 
     def _payload(self, x: Tensor, weights: Tensor) -> Tensor:  # (n, d), (n,) -> (≥ d + 1, n)
+        """Return [p x, p] for weights p, transposed, with rows of zeros below."""
         payload = x.new_zeros(round_up(self.d + 1, 4), len(x))  # products of other numbers of rows take longer
         payload[self.d] = weights
         torch.mul(x.T, payload[self.d], out=payload[: self.d])

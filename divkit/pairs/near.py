@@ -64,7 +64,7 @@ def sparsity(settings: Sparsity) -> AbstractContextManager[None]:
 
 
 def current_sparsity() -> Sparsity:
-    """Return the settings in force."""
+    """Return the settings that hold in this context."""
     return _SPARSITY.get()
 
 

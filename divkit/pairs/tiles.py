@@ -49,6 +49,7 @@ def strips(n: int, m: int) -> list[slice]:
 
     Matrix products with few inner columns are twice as fast into tall and narrow tiles as into square ones.
     """
+    keep_freed_tiles()
     rows = _ROWS.get()
     width = max(min(rows, 16), rows * rows // (2 * n))
     return [slice(start, min(start + width, m)) for start in range(0, m, width)]
