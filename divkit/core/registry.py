@@ -127,7 +127,7 @@ def named(divergence: Any, **fields: Any) -> tuple[str, Divergence]:
         return divergence, get(divergence, **fields)
     if fields:
         raise TypeError(f"fields ({', '.join(fields)}) go with a name; this divergence has its own: use dataclasses.replace.")
-    if callable(getattr(type(divergence), "divergence", None)):
+    if inspect.ismethod(getattr(divergence, "divergence", None)):
         divergence = divergence.divergence()
     if not isinstance(divergence, Divergence):
         raise TypeError(

@@ -17,7 +17,7 @@ from divkit.critic.penalties import Penalty
 from divkit.data.measure import Measure
 from divkit.support.checks import at_least, between, positive, whole
 
-__all__ = ["Ascent", "Look", "Task", "ascend", "refresh", "score"]
+__all__ = ["Ascent", "Look", "Task", "ascend", "copied", "refresh", "score"]
 
 Objective = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y -> the bound that the critic maximises
 Witness = Callable[[nn.Module, Measure], Callable[[Measure], Tensor]]  # network, y -> the function of a point that is penalised
@@ -122,7 +122,7 @@ def ascend(
     x, y = fit
     optimiser = torch.optim.Adam(parameter_groups(network, x.n + y.n), lr=how.rate, fused=True)
     task.project(network)
-    best, kept, stale, step = _look(network, task, held), _copy(network), 0, 0
+    best, kept, stale, step = _look(network, task, held), copied(network), 0, 0
     first = kept, best
     status = Status.MAX_STEPS
     while step < how.steps:
@@ -142,7 +142,7 @@ def ascend(
         stale += 1
         if found.value > best.value or (how.doubt == 0 and kept is first[0]):
             stale = 0 if found.value - best.value > LITTLE and found.gain(best) > NEGLIGIBLE else stale
-            best, kept = found, _copy(network)
+            best, kept = found, copied(network)
         if stale >= how.patience:
             status = Status.CONVERGED
             break
@@ -202,7 +202,8 @@ def _batch(m: Measure, size: int, generator: torch.Generator) -> Measure:
     return m.take(torch.randint(m.n, (size,), generator=generator).to(m.device))
 
 
-def _copy(network: nn.Module) -> dict[str, Tensor]:
+def copied(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a network's parameters and buffers."""
     return {key: value.detach().clone() for key, value in network.state_dict().items()}
 
 

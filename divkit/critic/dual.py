@@ -1,99 +1,75 @@
-"""A variational form of a divergence: what a critic's scores are worth, and what is done to them first."""
+"""A dual: a variational form of a divergence, as what a critic's scores are worth.
+
+The symbols are x and y, samples of P and Q, and s (n,) and t (m,), a critic's scores of their points.
+"""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from divkit.core.estimate import Bias, Terms
-from divkit.critic.ascent import score
-from divkit.critic.choice import Choice
-from divkit.critic.networks import Factory
+from divkit.core.notes import Notes
+from divkit.critic.abilities import ScorePair, Scores
 from divkit.data.measure import Measure
 
-__all__ = ["Calibration", "Dual", "Pair", "Scores", "Sides"]
+if TYPE_CHECKING:
+    from divkit.critic.variational import Variational
 
-Scores = Callable[[Measure], Tensor]
-Sides = tuple[Measure, Measure]
-Pair = tuple[Tensor, Tensor]  # scores of x (n,) and of y (m,)
-
-
-class Calibration(NamedTuple):
-    """What is done to a critic's scores before they are used: slope · score + shift, cut to [low, high]."""
-
-    slope: float = 1.0
-    shift: float = 0.0
-    low: float = -math.inf
-    high: float = math.inf
-    settled: bool = True  # first-order conditions hold on the inner split
-
-    def __call__(self, scores: Tensor) -> Tensor:
-        return (self.slope * scores + self.shift).clamp(self.low, self.high)
+__all__ = ["Dual", "FeatureDual", "diagnosed"]
 
 
 class Dual(ABC):
-    """A variational form of a divergence: what a critic maximises, what is reported, what a model minimises."""
+    """A variational form of a divergence: what a critic maximises, what is reported, what a model minimises.
+
+    A subclass has a `name`, a `problem` and `ascend`; whatever else a dual can do is a protocol of `divkit.critic.abilities`.
+    """
 
     name: str
-    bias: Bias = Bias.BELOW
-    quadratic: ClassVar[bool] = False  # what `measure` takes grows as n·m
-    apart: ClassVar[bool] = False  # scores are features, and those of one fold's critic say nothing beside another's
+    bias: Bias = Bias.BELOW  # of the value on rows that the critic has not seen
 
     @property
     @abstractmethod
     def problem(self) -> Hashable:
-        """Describe what the critic is trained for."""
+        """Describe what the critic is trained for: duals with equal problems share a critic."""
 
     @abstractmethod
     def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        """What the critic maximises, of scores s (n,) and t (m,)."""
+        """Return the terms whose value the critic maximises."""
 
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        """What is reported."""
+        """Return the terms whose value is reported."""
         return self.ascend(s, t, x, y)
 
-    def judge(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> Terms:
-        """`terms` of scores of which the calibration cut off so much."""
-        return self.terms(s, t, x, y)
-
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
-        """What a model minimises."""
+        """Return what a model minimises, a scalar."""
         return self.terms(s, t, x, y).value(x, y)
 
-    def value(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
-        """The value of `terms` alone, for those who need many."""
-        return self.terms(s, t, x, y).value(x, y)
+    def diagnose(self, s: Tensor, t: Tensor, x: Measure, y: Measure, terms: Terms, cut: ScorePair) -> Notes:
+        """Return notes on the `terms` of these scores, from each of which the calibration has cut off so much."""
+        return {}
 
-    def in_units(self, unit: float) -> Dual:
-        """The dual for scores still to be multiplied by `unit`; itself where a factor of the objective is no matter."""
-        return self
+    def divergence(self) -> Variational:
+        """Return the estimator by a trained critic of this dual, which stands wherever a divergence's name does."""
+        from divkit.critic.variational import Variational
 
-    def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
-        """Improve a trained critic's scores from the rows it was trained with."""
-        return Calibration()
+        return Variational(self)
 
-    def spans(self, dtype: torch.dtype, x: Measure, y: Measure) -> tuple[float, float]:
-        """Lengths of the ranges of both vectors of `terms`, whatever the scores: finite ones give a finite-sample bound."""
-        return math.inf, math.inf
 
-    @property
-    def least(self) -> float:
-        """The smallest value of the divergence."""
-        return 0.0
+class FeatureDual(Dual):
+    """A dual of a critic with several outputs: features of one fold's critic say nothing beside those of another's."""
 
-    def honesty(self, critic: Factory | Choice) -> Bias:
-        """The bias of the cross-fitted value with critics of this factory."""
-        return self.bias
-
+    @abstractmethod
     def witness(self, network: nn.Module, y: Measure) -> Scores:
-        """The function of a point whose gradient a penalty holds."""
-        return lambda m: score(network, m)
+        """Return the function of a point whose gradient a penalty restrains."""
 
-    def measure(self, critics: Sequence[Scores], x: Measure, y: Measure) -> tuple[float | None, dict[str, float]]:
-        """A certified lower bound of the samples' value, where the critics give one, and what else was measured of them."""
-        return None, {}
+
+def diagnosed(dual: Dual, s: Tensor, t: Tensor, x: Measure, y: Measure, cut: ScorePair | None = None) -> Terms:
+    """Return a dual's terms with its notes on them; `cut` is what the calibration cut off each score, nothing by default."""
+    terms = dual.terms(s, t, x, y)
+    notes = dual.diagnose(s, t, x, y, terms, cut or (torch.zeros_like(s), torch.zeros_like(t)))
+    return terms._replace(notes={**terms.notes, **notes})

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Terms
+from divkit.critic.abilities import Scores
 from divkit.critic.ascent import score
-from divkit.critic.choice import Choice
-from divkit.critic.dual import Dual, Scores
-from divkit.critic.networks import Factory
+from divkit.critic.dual import FeatureDual
 from divkit.data.measure import Measure
 
 __all__ = ["CramerSurrogate", "Featured"]
 
 
 @dataclass(frozen=True)
-class Featured(Dual):
+class Featured(FeatureDual):
     r""":math:`\sup_h D(h_\# P, h_\# Q)` over feature maps h: MMD GAN's loss for an MMD, Cramér GAN's in full for the energy.
 
     Each fold is judged by its own features. With an unbiased D the value is a lower bound of the supremum in expectation; with
@@ -44,8 +42,7 @@ class Featured(Dual):
     True
     """
 
-    divergence: Divergence
-    apart: ClassVar[bool] = True
+    divergence: Divergence = field()  # type: ignore[assignment]  # no default: `Dual` has a method of this name
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -55,7 +52,8 @@ class Featured(Dual):
     def problem(self) -> Hashable:
         return type(self), self.divergence
 
-    def honesty(self, critic: Factory | Choice) -> Bias:
+    @property
+    def bias(self) -> Bias:  # type: ignore[override]
         return Bias.BELOW if self.divergence.bias is Bias.NONE else Bias.UNKNOWN
 
     def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
@@ -75,7 +73,7 @@ class Featured(Dual):
 
 
 @dataclass(frozen=True)
-class CramerSurrogate(Dual):
+class CramerSurrogate(FeatureDual):
     r"""Cramér GAN as published: pairs of generated points stand in for expectations.
 
     The critic maximises :math:`f(x) - f(y)`, :math:`f(z) = \|h(z) - h(y')\| - \|h(z)\|`, whose gradient a penalty holds; a
@@ -90,15 +88,12 @@ class CramerSurrogate(Dual):
     """
 
     report: Divergence
-    apart: ClassVar[bool] = True
     name = "cramer-surrogate"
+    bias = Bias.UNKNOWN
 
     @property
     def problem(self) -> Hashable:
         return type(self)
-
-    def honesty(self, critic: Factory | Choice) -> Bias:
-        return Bias.UNKNOWN
 
     def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         s, t = _rows(s), _rows(t)

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from divkit import pairs
 from divkit.core.estimate import Bias, Terms
+from divkit.core.notes import Note, Notes
+from divkit.critic.abilities import Calibration, Scores, Sides
 from divkit.critic.choice import Choice, factories
-from divkit.critic.dual import Calibration, Dual, Scores, Sides
+from divkit.critic.dual import Dual
 from divkit.critic.networks import Factory
 from divkit.critic.penalties import segments, slopes
 from divkit.data.measure import Measure
 
 __all__ = ["Kantorovich"]
-
-SEEN = 2000  # points of each kind at which gradient norms are measured
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Kantorovich(Dual):
     sum of their means is at most the exact W₁ of the samples. Source: Kantorovich and Rubinstein (1958); Arjovsky, Chintala,
     Bottou (2017).
 
+    Parameters
+    ----------
+    probes : int
+        The slope of a critic is measured at so many points of x, of y and of segments between them.
+
     Examples
     --------
     >>> import torch, divkit as dk
@@ -42,14 +47,14 @@ class Kantorovich(Dual):
     (<Bias.BELOW: 'a lower bound in expectation'>, 1.0, True)
     """
 
+    probes: int = 2000
     name = "w1-dual"
-    quadratic = True
 
     @property
     def problem(self) -> Hashable:
         return type(self)
 
-    def honesty(self, critic: Factory | Choice) -> Bias:
+    def bias_with(self, critic: Factory | Choice) -> Bias:
         hard = all(getattr(factory, "constant", math.inf) <= 1 for factory in factories(critic))
         return Bias.BELOW if hard else Bias.UNKNOWN
 
@@ -57,27 +62,27 @@ class Kantorovich(Dual):
         return Terms(s, -t)
 
     def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
-        """Centre the scores, so that critics of several folds differ by no constant."""
+        """Return the shift that centres the scores, so that critics of several folds differ by no constant."""
         means = [m.mean(scores(m)) for side in (fit, held) for m in side]
         return Calibration(shift=-float(sum(means)) / len(means))
 
-    def measure(self, critics: Sequence[Scores], x: Measure, y: Measure) -> tuple[float | None, dict[str, float]]:
-        """The certified lower bound of the samples' W₁ by the mean critic, and the largest gradient norm found."""
+    def certify(self, critics: Sequence[Scores], x: Measure, y: Measure) -> tuple[float, Notes]:
+        """Return a lower bound of the samples' W₁ by the mean critic, and the largest gradient norm that was measured."""
         x, y = (m.take((m.weights > 0).nonzero()[:, 0]) for m in (x, y))
         generator = torch.Generator().manual_seed(0)
-        p, q = (m.take(torch.randperm(m.n, generator=generator)[:SEEN].to(m.device)) for m in (x, y))
-        found = torch.cat([slopes(critic, m).detach() for critic in critics for m in (p, q, segments(p, q, generator))])
+        p, q = (m.take(torch.randperm(m.n, generator=generator)[: self.probes].to(m.device)) for m in (x, y))
+        norms = torch.cat([slopes(critic, m).detach() for critic in critics for m in (p, q, segments(p, q, generator))])
         frame = pairs.frame(x, y)
         with torch.no_grad():
             t = torch.stack([critic(y).double() for critic in critics]).mean(0) / frame.scale
-        steepest = float(found.max())
-        divisors = {steepest, float(found.mean())} - {0.0} or {1.0}
+        steepest = float(norms.max())
+        divisors = {steepest, float(norms.mean())} - {0.0} or {1.0}
         best = max(_certified(x, y, frame, t / divisor) for divisor in divisors)
-        return best * frame.unit(1), {"lipschitz": steepest}
+        return best * frame.unit(1), {Note.LIPSCHITZ: steepest}
 
 
 def _certified(x: Measure, y: Measure, frame: pairs.Frame, t: Tensor) -> float:
-    """The value of the feasible potentials that any numbers t on y give."""
+    """Return the value of the feasible potentials that any numbers t on y give."""
     px, py = frame.x.double(), frame.y.double()
     u, _ = pairs.minimum(_Length(), px, py, -t)
     v, _ = pairs.minimum(_Length(), py, px, u)
@@ -85,7 +90,7 @@ def _certified(x: Measure, y: Measure, frame: pairs.Frame, t: Tensor) -> float:
 
 
 class _Length(pairs.PairFunction):
-    """|x − y|."""
+    """The distance |x − y|."""
 
     singular = True
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from divkit.core.estimate import Terms
 from divkit.data.measure import Measure
 
 __all__ = ["relabelled"]
@@ -15,7 +16,7 @@ __all__ = ["relabelled"]
 LEAST = 10  # rows on each side for a test: five train the critic, five judge it
 
 Fit = Callable[[Measure, Measure, torch.Generator], Callable[[Measure], Tensor]]
-Judge = Callable[[Tensor, Tensor, Measure, Measure], Tensor]
+Judge = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y -> the terms of the statistic
 
 
 def relabelled(pooled: Measure, labels: Tensor, seed: int, fit: Fit, judge: Judge) -> Tensor:  # labels: (B, N) -> (B,)
@@ -49,5 +50,5 @@ def relabelled(pooled: Measure, labels: Tensor, seed: int, fit: Fit, judge: Judg
             shuffle = torch.Generator().manual_seed(zlib.crc32(row.numpy().tobytes()))
             label = kept[torch.randperm(len(kept), generator=shuffle)] if b else kept
             p, q = (rest.take(side.nonzero()[:, 0].to(rest.device)) for side in (label, ~label))
-            results[b] = judge(values[label], values[~label], p, q)
+            results[b] = judge(values[label], values[~label], p, q).value(p, q)
     return results

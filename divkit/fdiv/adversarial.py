@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from divkit.core.estimate import Bias, Terms
-from divkit.critic import Variational
-from divkit.critic.dual import Dual
+from divkit.critic import Dual
 from divkit.data.measure import Measure
+from divkit.fdiv.logit import STEEPEST
 from divkit.fdiv.records import FDivergence
 
 __all__ = ["Adversarial", "NonSaturating"]
-
-REACH = 30.0  # beyond, f*(g(v)) is not computed accurately even in float64: 2 − eᵗ keeps four digits there
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,9 @@ class Adversarial(Dual):
     def problem(self) -> Hashable:
         return type(self), self.record
 
-    def divergence(self) -> Variational:
-        """Return the game with a trained critic, which stands wherever a divergence's name does."""
-        return Variational(self)
-
     def activated(self, v: Tensor) -> Tensor:
-        """T = g_f(V), in float64."""
-        return self.record.activation(v.double().clamp(-REACH, REACH))
+        """Return T = g_f(V), in float64; for |V| > 30 even that would not have f*(T), as 2 − eᵗ keeps four digits there."""
+        return self.record.activation(v.double().clamp(-STEEPEST, STEEPEST))
 
     def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         return Terms(self.activated(s), -self.record.conjugate(self.activated(t)))
@@ -63,7 +57,7 @@ class Adversarial(Dual):
 
 @dataclass(frozen=True)
 class NonSaturating(Adversarial):
-    r"""The same critic, while the model's samples maximise what the critic says of the other side.
+    r"""The game of `Adversarial` for a model whose samples maximise what the critic says of the other side.
 
     A generator's y maximise :math:`E_Q\, g_f(V)`, for `gan` :math:`E_Q \log D`; an encoder's x, in a divergence of codes and
     prior, minimise :math:`E_P\, f^*(g_f(V))`, for `gan` :math:`-E_P \log(1 - D)`. At the optimal critic of `gan` the

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from divkit.core.estimate import Bias, Terms
-from divkit.core.notes import Note
-from divkit.critic.dual import Pair
+from divkit.core.notes import Note, Notes
+from divkit.critic.abilities import ScorePair
 from divkit.data.measure import Measure
-from divkit.fdiv.diagnoses import plug_in_notes, tail_notes, unseen_notes
-from divkit.fdiv.logit import LogitDual
+from divkit.fdiv.diagnoses import clipping_notes, plug_in_notes, tail_notes, unseen_notes
+from divkit.fdiv.logit import STEEPEST, LogitDual
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
 
 __all__ = ["Bound"]
-
-SLIGHT = 0.01  # the share of a value that no cut logit need be told for: those of bounded divergences
 
 
 @dataclass(frozen=True)
@@ -50,33 +47,29 @@ class Bound(LogitDual):
     def name(self) -> str:  # type: ignore[override]
         return self.evaluate.name
 
-    def adjusted(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> tuple[Tensor, Tensor]:
-        """The logits that are judged: as they come."""
+    def adjusted(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> ScorePair:
+        """Return the logits at which the bound is evaluated: here as they come."""
         return s, t
 
-    def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        return self._judged(*self.adjusted(s, t, x, y), x, y)
-
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        return self.judge(s, t, x, y, (torch.zeros_like(s), torch.zeros_like(t)))
+        p, q = self._clipped(*self.adjusted(s, t, x, y), x, y)
+        return Terms(self.evaluate.a(p), -self.evaluate.b(q))
 
-    def judge(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> Terms:
+    @torch.no_grad()
+    def diagnose(self, s: Tensor, t: Tensor, x: Measure, y: Measure, terms: Terms, cut: ScorePair) -> Notes:
         s, t = self.adjusted(s, t, x, y)
-        made, limit = self._judged(s, t, x, y), self._limit(s.dtype, x, y)
-        p, q = s.clamp(-limit, limit), t.clamp(-limit, limit)
-        read = dict(plug_in_notes(self.evaluate, p, q, x, y))
-        cut = self._cut(p, q, x, y, (beyond[0] + (s - p), beyond[1] + (t - q)))
-        cut = {**unseen_notes(self.evaluate, p, q, x, y), **cut}
-        if "saturated" in cut:  # a cut logit is no log ratio, and that has been said
-            read.pop("disagreement", None)
-        return made._replace(notes={**read, **cut, **tail_notes(made, self.evaluate.tame and x.uniform and y.uniform)})
-
-    def _judged(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        limit = self._limit(s.dtype, x, y)
-        return Terms(self.evaluate.a(s.clamp(-limit, limit)), -self.evaluate.b(t.clamp(-limit, limit)))
+        p, q = self._clipped(s, t, x, y)
+        reading = plug_in_notes(self.evaluate, p, q, x, y)
+        clipping = {
+            **unseen_notes(self.evaluate, p, q, x, y),
+            **clipping_notes(self.evaluate, p, q, x, y, (cut[0] + (s - p), cut[1] + (t - q))),
+        }
+        if Note.SATURATED in clipping:  # a clipped logit is no log ratio, and the note says so already
+            reading = {key: value for key, value in reading.items() if key != Note.DISAGREEMENT}
+        return {**reading, **clipping, **tail_notes(terms, self.evaluate.tame and x.uniform and y.uniform)}
 
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
-        limit = min(self.evaluate.limit(s.dtype), 30.0)
+        limit = min(self.evaluate.limit(s.dtype), STEEPEST)
         pair = self.evaluate.smooth
         return Terms(pair.a(s.clamp(-limit, limit)), -pair.b(t.clamp(-limit, limit))).value(x, y)
 
@@ -88,23 +81,9 @@ class Bound(LogitDual):
         return self.evaluate.minimum
 
     def _limit(self, dtype: torch.dtype, x: Measure, y: Measure) -> float:
+        """Return the largest |logit| that the record can evaluate and these samples can witness."""
         return min(self.evaluate.limit(dtype), self.witnessed(x, y))
 
-    @torch.no_grad()
-    def _cut(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> dict[str, float | int | str]:
-        """The share of logits that were cut; it matters where a cut one further out would move the value by its noise."""
-        share = float(x.mean((beyond[0] != 0).double()) + y.mean((beyond[1] != 0).double())) / 2
-        end, value, moved, variance = self.evaluate.limit(s.dtype), -self.evaluate.minimum, 0.0, 0.0
-        for m, f, sign, v, far in ((x, self.evaluate.a, 1, s, beyond[0]), (y, self.evaluate.b, -1, t, beyond[1])):
-            terms = f(v).double()
-            value += sign * float(m.mean(terms))
-            moved += float(m.mean((f((v + far.clamp(-1, 1)).clamp(-end, end)) - terms).abs()))
-            variance += float(terms.var()) / m.n
-        notes: dict[str, float | int | str] = {Note.CLIPPED_SHARE: share}
-        if moved > max(math.sqrt(variance), SLIGHT * value):
-            largest = max(float(s.abs().max()), float(t.abs().max()))
-            notes[Note.SATURATED] = (
-                f"{share:.1%} of the logits were cut, at ±{largest:.3g} or before, about the largest that "
-                f"{min(x.n, y.n)} samples can witness; the divergence may be far above this bound."
-            )
-        return notes
+    def _clipped(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> ScorePair:
+        limit = self._limit(s.dtype, x, y)
+        return s.clamp(-limit, limit), t.clamp(-limit, limit)

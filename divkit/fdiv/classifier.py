@@ -18,7 +18,8 @@ from torch import Tensor
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Status, Terms
 from divkit.core.notes import Note
-from divkit.critic.dual import Calibration
+from divkit.critic.abilities import Calibration
+from divkit.critic.dual import diagnosed
 from divkit.critic.relabelling import relabelled
 from divkit.critic.splits import cut_folds, inner_split, of_training
 from divkit.data.measure import Measure
@@ -140,14 +141,14 @@ class Classifier(Divergence):
             raise ValueError(f"{self.name} has no gradient in the points; use {self.record.name}, whose critic has one.")
         dual, (s, t) = Bound(self.record), (solution.state[f"logits_{side}"] for side in "xy")  # (folds, n), (folds, m)
         unseen = [logits.gather(0, solution.state[f"fold_{side}"][None])[0] for logits, side in ((s, "x"), (t, "y"))]
-        terms = dual.terms(unseen[0], unseen[1], x, y)
-        training = of_training([float(dual.value(p, q, x, y)) for p, q in zip(s, t)], stable=False)
+        terms = diagnosed(dual, unseen[0], unseen[1], x, y)
+        training = of_training([float(dual.terms(p, q, x, y).value(x, y)) for p, q in zip(s, t)], stable=False)
         return terms._replace(rest=terms.rest.and_noise(training), notes={**terms.notes, Note.STDERR_OF_TRAINING: training})
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
         """Return the values under relabelling; as for critics half of the rows train, and the other half are relabelled."""
         dual = Bound(self.record)
-        return relabelled(pooled, labels, self.seed, lambda x, y, g: self._fit(x, y, g, self.seed)[0], dual.value)
+        return relabelled(pooled, labels, self.seed, lambda x, y, g: self._fit(x, y, g, self.seed)[0], dual.terms)
 
     def _fit(self, x: Measure, y: Measure, generator: torch.Generator, seed: int) -> tuple[Callable[[Measure], Tensor], bool]:
         """Return a logit trained and calibrated on these rows, and whether its calibration meets its conditions."""

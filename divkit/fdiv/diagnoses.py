@@ -14,11 +14,12 @@ from torch import Tensor
 
 from divkit.core.estimate import Terms
 from divkit.core.notes import Note, Notes
+from divkit.critic.abilities import ScorePair
 from divkit.data.measure import Measure
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.tails import pareto_index, verdict
 
-__all__ = ["DiagnosisSettings", "plug_in_notes", "tail_notes", "unseen_notes"]
+__all__ = ["DiagnosisSettings", "clipping_notes", "plug_in_notes", "tail_notes", "unseen_notes"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,15 @@ class DiagnosisSettings:
         Mass without rows of the other sample matters if it is also this share of the law.
     growth : float
         Such mass matters to records whose a, or b, grows by more than this from v = 0 to v = 10: others are bounded.
+    slight : float
+        Clipped logits matter only if they move the value by this share: those of bounded divergences do not.
     """
 
     stderrs: float = 4.0
     disagreement: float = 0.1
     unseen: float = 0.01
     growth: float = 5.0
+    slight: float = 0.01
 
 
 @torch.no_grad()
@@ -101,6 +105,37 @@ def plug_in_notes(
         )
         return {Note.PLUG_IN: plug_in, Note.DISAGREEMENT: sentence}
     return {Note.PLUG_IN: plug_in}
+
+
+@torch.no_grad()
+def clipping_notes(
+    record: FDivergence,
+    s: Tensor,
+    t: Tensor,
+    x: Measure,
+    y: Measure,
+    cut: ScorePair,
+    settings: DiagnosisSettings = DiagnosisSettings(),
+) -> Notes:
+    """Return the share of logits that were clipped, and a note if a clipped one further out would move the value by its noise.
+
+    `cut` is how much was cut off each logit; s and t are what is left. Clipped logits are moved outwards by one at most.
+    """
+    share = float(x.mean((cut[0] != 0).double()) + y.mean((cut[1] != 0).double())) / 2
+    end, value, moved, variance = record.limit(s.dtype), -record.minimum, 0.0, 0.0
+    for m, f, sign, v, far in ((x, record.a, 1, s, cut[0]), (y, record.b, -1, t, cut[1])):
+        terms = f(v).double()
+        value += sign * float(m.mean(terms))
+        moved += float(m.mean((f((v + far.clamp(-1, 1)).clamp(-end, end)) - terms).abs()))
+        variance += float(terms.var()) / m.n
+    if not moved > max(math.sqrt(variance), settings.slight * value):
+        return {Note.CLIPPED_SHARE: share}
+    largest = max(float(s.abs().max()), float(t.abs().max()))
+    sentence = (
+        f"{share:.1%} of the logits were cut, at ±{largest:.3g} or before, about the largest that "
+        f"{min(x.n, y.n)} samples can witness; the divergence may be far above this bound."
+    )
+    return {Note.CLIPPED_SHARE: share, Note.SATURATED: sentence}
 
 
 def _variance(m: Measure, values: Tensor) -> float:

@@ -9,18 +9,16 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Bias, Terms
-from divkit.core.notes import Note
-from divkit.critic.dual import Pair
+from divkit.core.notes import Note, Notes
+from divkit.critic.abilities import ScorePair
 from divkit.data.measure import Measure
 from divkit.fdiv.diagnoses import tail_notes
-from divkit.fdiv.logit import LogitDual
+from divkit.fdiv.logit import STEEPEST, LogitDual
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import GAN
 from divkit.support.checks import positive
 
 __all__ = ["ConjugateRenyi", "DonskerVaradhan", "HammersleyChapmanRobbins", "Renyi"]
-
-STEEP = 30.0  # the largest |logit| that a model descends
 
 
 class _Functional(LogitDual):
@@ -29,35 +27,32 @@ class _Functional(LogitDual):
     bias = Bias.UNKNOWN  # below for a fixed critic, and above by the variance of a mean inside a logarithm or a quotient
 
     def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        return self.judge(s, t, x, y, (torch.zeros_like(s), torch.zeros_like(t)))
-
-    def judge(self, s: Tensor, t: Tensor, x: Measure, y: Measure, beyond: Pair) -> Terms:
-        made, limit = self.bare(s, t, x, y), self.witnessed(x, y)
-        with torch.no_grad():
-            cut = [((v.abs() > limit) | (far != 0)).double() for v, far in zip((s, t), beyond)]
-        return made._replace(notes={Note.CLIPPED_SHARE: float(x.mean(cut[0]) + y.mean(cut[1])) / 2, **tail_notes(made)})
-
-    def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self.witnessed(x, y)
         return self.linear(s.double().clamp(-limit, limit), t.double().clamp(-limit, limit), x, y)
 
+    @torch.no_grad()
+    def diagnose(self, s: Tensor, t: Tensor, x: Measure, y: Measure, terms: Terms, cut: ScorePair) -> Notes:
+        limit = self.witnessed(x, y)
+        clipped = [((v.abs() > limit) | (far != 0)).double() for v, far in zip((s, t), cut)]
+        return {Note.CLIPPED_SHARE: float(x.mean(clipped[0]) + y.mean(clipped[1])) / 2, **tail_notes(terms)}
+
     def descend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
-        return self.linear(s.double().clamp(-STEEP, STEEP), t.double().clamp(-STEEP, STEEP), x, y).value(x, y)
+        return self.linear(s.double().clamp(-STEEPEST, STEEPEST), t.double().clamp(-STEEPEST, STEEPEST), x, y).value(x, y)
 
     def linear(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        """The functional, linearised at these samples' means."""
+        """Return the terms of the functional, linearised at these samples' means."""
         return Terms.of_means(self.functional, (x, self.left(s)), (y, self.right(t)))
 
     def left(self, s: Tensor) -> Tensor:  # (n,) -> (n, k)
-        """What is averaged over P."""
+        """Return g(v), the numbers whose means over P enter φ."""
         return s[:, None]
 
     def right(self, t: Tensor) -> Tensor:  # (m,) -> (m, l)
-        """What is averaged over Q."""
+        """Return h(v), the numbers whose means over Q enter φ."""
         return t.exp()[:, None]
 
     def functional(self, left: Tensor, right: Tensor) -> Tensor:
-        """φ of the means; Donsker and Varadhan's by default."""
+        """Return φ of the means: Donsker and Varadhan's unless a subclass has its own."""
         return left[0] - right[0].log()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Terms
-from divkit.critic import Dual
+from divkit.critic.dual import Dual, diagnosed
 from divkit.data.measure import Measure
 
 __all__ = ["Given", "Logit", "evaluate"]
@@ -48,7 +48,7 @@ class Given(Divergence):
         return self
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
-        return self.dual.terms(evaluate(self.logit, x), evaluate(self.logit, y), x, y)
+        return diagnosed(self.dual, evaluate(self.logit, x), evaluate(self.logit, y), x, y)
 
     def descend(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
         return self.dual.descend(evaluate(self.logit, x), evaluate(self.logit, y), x, y)

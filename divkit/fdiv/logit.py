@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Terms
-from divkit.critic import Variational
-from divkit.critic.dual import Calibration, Dual, Scores, Sides
+from divkit.critic import Dual
+from divkit.critic.abilities import Calibration, Scores, Sides
 from divkit.data.measure import Measure
 from divkit.fdiv.calibration import believable, platt
 from divkit.fdiv.records import FDivergence
 
-__all__ = ["LogitDual"]
+__all__ = ["STEEPEST", "LogitDual"]
+
+STEEPEST = 30.0  # the largest |logit| that is descended or tried: e^30 is 10^13, and float64 has 16 digits
 
 
 class LogitDual(Dual):
@@ -28,21 +30,14 @@ class LogitDual(Dual):
     def problem(self) -> Hashable:
         return self.train
 
-    def divergence(self) -> Variational:
-        """Return the estimator by a trained critic of this dual, which stands wherever a divergence's name does."""
-        return Variational(self)
-
     def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
         limit = self.train.limit(s.dtype)
         pair = self.train.smooth
         return Terms(pair.a(s.clamp(-limit, limit)), -pair.b(t.clamp(-limit, limit)))
 
     @abstractmethod
-    def bare(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
-        """Return the terms that are reported, without notes."""
-
-    def value(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Tensor:
-        return self.bare(s, t, x, y).value(x, y)
+    def terms(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:
+        """Return the terms whose value is reported."""
 
     def calibrate(self, scores: Scores, fit: Sides, held: Sides) -> Calibration:
         """Return slope and shift of the logit by penalised logistic regression on held-out scores, and where it is clipped.

@@ -8,12 +8,12 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from divkit.critic.abilities import ScorePair
 from divkit.data.measure import Measure
 from divkit.fdiv.bounds import Bound
+from divkit.fdiv.logit import STEEPEST
 
 __all__ = ["Tightened"]
-
-STEEPEST = 30.0  # the largest |logit| tried
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,19 @@ class Tightened(Bound):
     (True, True)
     """
 
-    def adjusted(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> tuple[Tensor, Tensor]:
+    def adjusted(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> ScorePair:
         odd = [torch.arange(len(v), device=v.device) % 2 == 1 for v in (s, t)]
-        made_s, made_t = s, t
+        tight_s, tight_t = s, t
         for flip in (False, True):
             judged = [half != flip for half in odd]
             others = [v.detach()[~own] for v, own in zip((s, t), judged)]
             slope, shift = self._best(others, [m.weights[~own] for m, own in zip((x, y), judged)])
-            made_s = torch.where(judged[0], slope * s + shift, made_s)
-            made_t = torch.where(judged[1], slope * t + shift, made_t)
-        return made_s, made_t
+            tight_s = torch.where(judged[0], slope * s + shift, tight_s)
+            tight_t = torch.where(judged[1], slope * t + shift, tight_t)
+        return tight_s, tight_t
 
     def _best(self, logits: list[Tensor], weights: list[Tensor]) -> tuple[float, float]:
-        """Slope and shift that maximise the bound on some rows; (1, 0) where a side of them has no weight."""
+        """Return slope and shift that maximise the bound on some rows; (1, 0) where a side of them has no weight."""
         if min(float(w.sum()) for w in weights) <= 0:
             return 1.0, 0.0
         (s, t), (w, v) = (z.double() for z in logits), (z.detach() / z.detach().sum() for z in weights)
@@ -63,5 +63,5 @@ class Tightened(Bound):
             p, q = ((theta[0] * z + theta[1]).clamp(-limit, limit) for z in (s, t))
             return float(v @ self.evaluate.b(q) - w @ self.evaluate.a(p))
 
-        found = minimize(loss, (1.0, 0.0), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9, "maxiter": 200})
-        return (float(found.x[0]), float(found.x[1])) if found.fun < loss((1.0, 0.0)) else (1.0, 0.0)
+        optimum = minimize(loss, (1.0, 0.0), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9, "maxiter": 200})
+        return (float(optimum.x[0]), float(optimum.x[1])) if optimum.fun < loss((1.0, 0.0)) else (1.0, 0.0)

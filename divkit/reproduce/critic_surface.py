@@ -84,12 +84,13 @@ def _rows(
 ) -> tuple[list[Quantity], float]:
     """Judge a critic on data that it has not seen; return the rows, and its value for its largest slope."""
     e = critic.estimate(*data, solution=solution)
-    certified, notes = critic.dual.measure([lambda m: critic.scores(m, solution, "x")], *pair(*data))
-    slope = notes["lipschitz"]
+    assert isinstance(critic.dual, Kantorovich)
+    certified, notes = critic.dual.certify([lambda m: critic.scores(m, solution, "x")], *pair(*data))
+    slope = float(notes["lipschitz"])
     note = f"largest slope {slope:.3g}; exact W₁ of the samples {exact:.3g}, above that of the laws"
     rows = [Quantity(f"value on fresh data: {title}", e.value, stderr=e.stderr, note=note)]
-    rows.append(at_most(f"certified bound over exact W₁: {title}", (certified or 0.0) / exact, 1 + 1e-6))
-    if critic.dual.honesty(critic.critic) is CRITICS["GroupSort"].bias:
+    rows.append(at_most(f"certified bound over exact W₁: {title}", certified / exact, 1 + 1e-6))
+    if critic.bias is CRITICS["GroupSort"].bias:
         rows.append(at_most(f"largest slope: {title}", slope, 1 + 1e-5))
     return rows, e.value / slope
 

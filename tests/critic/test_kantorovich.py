@@ -258,6 +258,6 @@ def test_a_solution_is_saved_without_pickle() -> None:
     torch.save(dict(solution.state), file)
     file.seek(0)
     state = torch.load(file, weights_only=True)
-    again = divergence.estimate(x, y, solution=dk.Solution(state, lower=solution.lower))
+    again = divergence.estimate(x, y, solution=dk.Solution(state, lower=solution.lower, notes=solution.notes))
     assert again.value == divergence.estimate(x, y, solution=solution).value
     assert "lipschitz" in again.notes
