@@ -6,10 +6,10 @@ from divkit.critic.dual import Dual
 from divkit.critic.featured import CramerSurrogate, Featured
 from divkit.critic.kantorovich import Kantorovich
 from divkit.critic.lipschitz import GroupSort, Orthonormal, Spectral
-from divkit.critic.networks import LogitNetwork, mlp
+from divkit.critic.logit_network import LogitNetwork
 from divkit.critic.optimisers import Adam, RMSProp
 from divkit.critic.penalties import R1, Clip, Free, GradientPenalty, Penalty
-from divkit.critic.perceptron import Perceptron, groupsort, perceptron, spectral
+from divkit.critic.perceptron import Perceptron, groupsort, mlp, perceptron, spectral
 from divkit.critic.shrunk import Shrunk
 from divkit.critic.variational import TrainingDiverged, Variational
 

@@ -11,21 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from divkit.core.estimate import Solution, Status, Terms
-from divkit.critic.networks import parameter_groups
+from divkit.critic.logit_network import parameter_groups
 from divkit.critic.optimisers import ADAM, Optimiser
 from divkit.critic.penalties import Penalty
+from divkit.critic.splits import variance_of_mean
 from divkit.data.measure import Measure
 from divkit.support.checks import at_least, between, positive, whole
 
-__all__ = ["Ascent", "Look", "Task", "ascend", "copied", "refresh", "score"]
+__all__ = ["Ascent", "Look", "Stopping", "Task", "ascend", "copied", "refresh", "score"]
 
 Objective = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y -> the bound that the critic maximises
 Witness = Callable[[nn.Module, Measure], Callable[[Measure], Tensor]]  # network, y -> the function of a point that is penalised
-
-EVERY = 25  # steps between looks at the held-out rows
-EVIDENCE, DOUBT = 1.5, 18.0  # standard errors that must speak for the trained critic: EVIDENCE + DOUBT/√(held-out rows)
-LITTLE = 2e-4  # nats (or units of the critic's objective): so small a gain does not count as progress either
-NEGLIGIBLE = 0.1  # a gain of fewer standard errors of the held-out objective does not count as progress
 
 
 @dataclass(frozen=True)
@@ -77,30 +73,62 @@ class Ascent:
         between("held", self.held, 0, 1)
 
 
+@dataclass(frozen=True)
+class Stopping:
+    """When a critic counts as improved, judged at looks at the held-out rows.
+
+    Attributes
+    ----------
+    every : int
+        Steps between two looks.
+    stderrs, gain : float
+        Progress is a gain of more standard errors than this, and of more than this in the objective's units (nats for a logit).
+    evidence, doubt : float
+        evidence + doubt/√(held-out rows) standard errors must speak for the trained critic over the one it started from. The
+        best of many looks at few rows gains by chance, and a critic that fits noise ruins unbounded divergences in the tails.
+    """
+
+    every: int = 25
+    stderrs: float = 0.1
+    gain: float = 2e-4
+    evidence: float = 1.5
+    doubt: float = 18.0
+
+    def progress(self, look: Look, best: Look) -> bool:
+        """Say whether a look gained enough over the best one before for training to go on."""
+        return look.value - best.value > self.gain and look.gain(best) > self.stderrs
+
+    def needed(self, rows: int) -> float:
+        """Return the standard errors that must speak for the trained critic, on so many held-out rows."""
+        return self.evidence + self.doubt / math.sqrt(rows)
+
+
 class Task(NamedTuple):
-    """What a critic is trained for."""
+    """What a critic is trained for, and when it counts as improved."""
 
     objective: Objective
     penalty: Penalty
     witness: Witness
+    stopping: Stopping = Stopping()
 
     def loss(self, network: nn.Module, x: Measure, y: Measure, generator: torch.Generator) -> Tensor:
-        """What a step descends."""
+        """Return what a step descends: the penalty less the objective."""
         value = self.objective(*_scores(network, x, y), x, y).value(x, y)
         return self.penalty(self.witness(network, y), x, y, generator) - value
 
     def project(self, network: nn.Module) -> None:
+        """Cut the parameters, in place, as the penalty wants it."""
         self.penalty.project(network)
 
 
 def score(network: nn.Module, m: Measure) -> Tensor:
-    """Scores (n,), or features (n, k), of a measure's points."""
+    """Return scores (n,), or features (n, k), of a measure's points."""
     out: Tensor = network(*m.parts)
     return out[:, 0] if out.ndim == 2 and out.shape[1] == 1 else out
 
 
 def _scores(network: nn.Module, x: Measure, y: Measure) -> tuple[Tensor, Tensor]:
-    """Scores of both sides by one pass, unless the network is one whose rows see each other."""
+    """Return the scores of both sides by one pass, unless the network is one whose rows see each other."""
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
         return score(network, x), score(network, y)
     s, t = score(network, x.cat(y)).split([x.n, y.n])  # type: ignore[no-untyped-call]
@@ -122,12 +150,12 @@ def ascend(
     x, y = fit
     optimiser = torch.optim.Adam(parameter_groups(network, x.n + y.n), lr=how.rate, fused=True)
     task.project(network)
-    best, kept, stale, step = _look(network, task, held), copied(network), 0, 0
-    first = kept, best
+    start, weights_at_start = _look(network, task, held), copied(network)
+    best, best_weights, stale, step = start, weights_at_start, 0, 0
     status = Status.MAX_STEPS
     while step < how.steps:
         network.train()
-        for _ in range(min(EVERY, how.steps - step)):
+        for _ in range(min(task.stopping.every, how.steps - step)):
             p, q = (_batch(m, how.batch, generator) for m in (x, y))
             optimiser.zero_grad(set_to_none=True)
             with torch.enable_grad():
@@ -135,20 +163,19 @@ def ascend(
             optimiser.step()
             task.project(network)
             step += 1
-        found = _look(network, task, held)
-        if not math.isfinite(found.value):
+        look = _look(network, task, held)
+        if not math.isfinite(look.value):
             status = Status.NONFINITE
             break
         stale += 1
-        if found.value > best.value or (how.doubt == 0 and kept is first[0]):
-            stale = 0 if found.value - best.value > LITTLE and found.gain(best) > NEGLIGIBLE else stale
-            best, kept = found, copied(network)
+        if look.value > best.value or (how.doubt == 0 and best is start):
+            stale = 0 if task.stopping.progress(look, best) else stale
+            best, best_weights = look, copied(network)
         if stale >= how.patience:
             status = Status.CONVERGED
             break
-    # the best of many looks at few rows gains by chance, and a critic that fits noise ruins unbounded divergences in the tails
-    needed = how.doubt * (EVIDENCE + DOUBT / math.sqrt(held[0].n + held[1].n))
-    network.load_state_dict(kept if how.doubt == 0 or best.gain(first[1]) > needed else first[0])
+    improved = how.doubt == 0 or best.gain(start) > how.doubt * task.stopping.needed(held[0].n + held[1].n)
+    network.load_state_dict(best_weights if improved else weights_at_start)
     network.eval()
     return status, step
 
@@ -172,23 +199,22 @@ def refresh(network: nn.Module, task: Task, sides: tuple[Measure, Measure], how:
 
 
 class Look:
-    """The held-out objective: its value less the penalty, and each row's share for paired comparisons."""
+    """The objective on held-out rows: its value less the penalty, and its terms for paired comparisons."""
 
     def __init__(self, terms: Terms, p: Measure, q: Measure, penalty: float = 0.0) -> None:
         self.terms, self.p, self.q = terms, p, q
         self.value = float(terms.value(p, q)) - penalty
 
     def gain(self, other: Look) -> float:
-        """The difference to another look in its standard errors; 0 where both are the same."""
-        variance = 0.0
-        for m, a, b in ((self.p, self.terms.x, other.terms.x), (self.q, self.terms.y, other.terms.y)):
-            change = (a - b).double()
-            variance += float((m.weights.double().square() * (change - m.mean(change)).square()).sum())
+        """Return the difference to another look in its standard errors; 0 where both are the same."""
+        variance = variance_of_mean(self.p, self.terms.x - other.terms.x)
+        variance += variance_of_mean(self.q, self.terms.y - other.terms.y)
         return (self.value - other.value) / math.sqrt(variance) if variance > 0 else 0.0
 
 
 @torch.no_grad()
 def _look(network: nn.Module, task: Task, held: tuple[Measure, Measure]) -> Look:
+    """Return the objective of a network on held-out rows."""
     network.eval()
     p, q = held
     generator = torch.Generator().manual_seed(0)  # every look penalises the same points
@@ -197,6 +223,7 @@ def _look(network: nn.Module, task: Task, held: tuple[Measure, Measure]) -> Look
 
 
 def _batch(m: Measure, size: int, generator: torch.Generator) -> Measure:
+    """Return a batch of rows drawn with replacement; all rows where there are no more."""
     if m.n <= size:
         return m
     return m.take(torch.randint(m.n, (size,), generator=generator).to(m.device))
@@ -208,4 +235,5 @@ def copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _keyed(moments: Mapping[str, Any]) -> dict[int, Any]:
+    """Return copies of an optimiser's moments under the keys of torch, which are numbers."""
     return {int(key): {name: value.clone() for name, value in state.items()} for key, state in moments.items()}

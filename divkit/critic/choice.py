@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Size, Tensor, nn
 
-from divkit.critic.networks import Factory, LogitNetwork
+from divkit.critic.logit_network import LogitNetwork
+from divkit.critic.networks import Factory
 
 __all__ = ["Choice", "factories", "linear", "quadratic"]
 
@@ -46,12 +47,12 @@ class Choice:
 
 
 def factories(critic: Factory | Choice) -> tuple[Factory, ...]:
-    """Those of a choice, or the one."""
+    """Return the critics of a choice, or the one that there is."""
     return critic.critics if isinstance(critic, Choice) else (critic,)
 
 
-class Polynomial(LogitNetwork):
-    """The regression of a `LogitNetwork` alone: nothing is left to train."""
+class PolynomialLogit(LogitNetwork):
+    """The regression of a `LogitNetwork` without its residual: nothing is left to train."""
 
     def __init__(self, *event_shapes: Size, degree: int) -> None:
         super().__init__(*event_shapes, hidden=2, degree=degree)
@@ -61,21 +62,21 @@ class Polynomial(LogitNetwork):
         return self._features(z) @ self.theta
 
     def head(self) -> nn.Module:
-        return _Given()
+        return _Start()
 
 
-class _Given(nn.Module):
-    """The starting scores."""
+class _Start(nn.Module):
+    """A head without parameters, which returns the logit that regression gave."""
 
     def forward(self, z: Tensor, start: Tensor) -> Tensor:
         return start
 
 
 def linear(*event_shapes: Size) -> nn.Module:
-    """A linear logit: logistic regression."""
-    return Polynomial(*event_shapes, degree=1)
+    """Return a linear logit: logistic regression."""
+    return PolynomialLogit(*event_shapes, degree=1)
 
 
 def quadratic(*event_shapes: Size) -> nn.Module:
-    """A linear or quadratic logit, whichever is better on held-out rows, by logistic regression."""
-    return Polynomial(*event_shapes, degree=2)
+    """Return a linear or quadratic logit, whichever is better on held-out rows, by logistic regression."""
+    return PolynomialLogit(*event_shapes, degree=2)

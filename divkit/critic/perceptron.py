@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Size, Tensor, nn
 
 from divkit.critic.lipschitz import GroupSort, Orthonormal, Spectral, constant
-from divkit.critic.networks import Staged
+from divkit.critic.staged import Staged
 from divkit.data.measure import Measure
 from divkit.support.checks import whole
 
-__all__ = ["Perceptron", "PerceptronNetwork", "groupsort", "perceptron", "spectral"]
+__all__ = ["Perceptron", "PerceptronNetwork", "groupsort", "mlp", "perceptron", "spectral"]
 
 Layer = Callable[[int, int], nn.Module]
 
@@ -54,6 +55,12 @@ class Perceptron:
     def __call__(self, *event_shapes: Size) -> nn.Module:
         return PerceptronNetwork(self, sum(shape.numel() for shape in event_shapes))
 
+    def body(self, inputs: int) -> nn.Sequential:
+        """Return the layers f, for points of so many numbers."""
+        widths = [inputs] + [self.hidden] * self.layers
+        layers = [module for a, b in pairwise(widths) for module in (self.layer(a, b), self.activation())]
+        return nn.Sequential(*layers, self.layer(widths[-1], self.outputs))
+
     @property
     def constant(self) -> float:
         """The Lipschitz constant that the layers guarantee: 1 or infinity."""
@@ -61,22 +68,39 @@ class Perceptron:
 
 
 def groupsort(hidden: int = 32, layers: int = 2, outputs: int = 1) -> Perceptron:
-    """Orthonormal layers and GroupSort: 1-Lipschitz by construction, and gradients keep their norm."""
+    """Return a factory of orthonormal layers and GroupSort: 1-Lipschitz by construction, and gradients keep their norm."""
     return Perceptron(Orthonormal, GroupSort, hidden, layers, outputs)
 
 
 def spectral(hidden: int = 64, layers: int = 3, outputs: int = 1) -> Perceptron:
-    """Layers divided by their spectral norm, LeakyReLU: 1-Lipschitz by construction, the slope mostly well below one."""
+    """Return a factory of layers divided by their spectral norm, and LeakyReLU: 1-Lipschitz, mostly far less steep."""
     return Perceptron(Spectral, nn.LeakyReLU, hidden, layers, outputs)
 
 
 def perceptron(hidden: int = 64, layers: int = 3, outputs: int = 1) -> Perceptron:
-    """Plain layers and LeakyReLU, of no known Lipschitz constant: for clipping and gradient penalties."""
+    """Return a factory of plain layers and LeakyReLU, of no known Lipschitz constant: for clipping and gradient penalties."""
     return Perceptron(nn.Linear, nn.LeakyReLU, hidden, layers, outputs)
 
 
+def mlp(*event_shapes: Size, hidden: int = 64, layers: int = 2) -> nn.Module:
+    """Return a plain perceptron on the flattened parts, in the data's own units, for critics that are no logit."""
+    plain = Perceptron(nn.Linear, partial(nn.LeakyReLU, 0.2), hidden, layers)
+    return _Flat(plain.body(sum(shape.numel() for shape in event_shapes)))
+
+
+class _Flat(nn.Module):
+    """A network of the concatenated, flattened parts of a point."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, *parts: Tensor) -> Tensor:  # -> (n,)
+        return self.body(torch.cat([part.flatten(1) for part in parts], 1))[:, 0]  # type: ignore[no-any-return]
+
+
 class PerceptronNetwork(Staged):
-    """What a `Perceptron` makes."""
+    """The network that a `Perceptron` makes."""
 
     isometric = True
     centre: Tensor
@@ -86,9 +110,7 @@ class PerceptronNetwork(Staged):
         super().__init__()
         self.register_buffer("centre", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(()))
-        widths = [inputs] + [how.hidden] * how.layers
-        body = [module for a, b in pairwise(widths) for module in (how.layer(a, b), how.activation())]
-        self.body = nn.Sequential(*body, how.layer(widths[-1], how.outputs))
+        self.body = how.body(inputs)
 
     def forward(self, *parts: Tensor) -> Tensor:  # -> (n, outputs)
         z = (torch.cat([part.flatten(1) for part in parts], 1) - self.centre) / self.scale

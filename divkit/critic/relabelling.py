@@ -1,4 +1,4 @@
-"""p-values of trained critics: one critic from half of the rows, and the other half relabelled."""
+"""p-values of trained critics: one critic is trained on half of the rows, and the other half is relabelled."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from torch import Tensor
 
 from divkit.core.estimate import Terms
 from divkit.data.measure import Measure
+from divkit.support.checks import enough
 
 __all__ = ["relabelled"]
-
-LEAST = 10  # rows on each side for a test: five train the critic, five judge it
 
 Fit = Callable[[Measure, Measure, torch.Generator], Callable[[Measure], Tensor]]
 Judge = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y -> the terms of the statistic
 
 
-def relabelled(pooled: Measure, labels: Tensor, seed: int, fit: Fit, judge: Judge) -> Tensor:  # labels: (B, N) -> (B,)
+def relabelled(
+    pooled: Measure, labels: Tensor, seed: int, fit: Fit, judge: Judge, least: int = 10
+) -> Tensor:  # labels: (B, N) -> (B,)
     """Train on half of the rows with their observed labels (row 0) and judge relabellings of the other half.
 
     Given that half, the other half's labels are exchangeable under P = Q at fixed numbers of each side; every other row of
@@ -28,27 +29,24 @@ def relabelled(pooled: Measure, labels: Tensor, seed: int, fit: Fit, judge: Judg
     Raises
     ------
     ValueError
-        If a side has fewer than ten rows.
+        If a side has fewer than `least` rows, of which half train the critic and half are judged.
     """
     generator = torch.Generator().manual_seed(seed)
     observed = labels[0].cpu()
     train = torch.zeros(pooled.n, dtype=torch.bool)
     for side in (observed, ~observed):
         rows = side.nonzero()[:, 0]
-        if len(rows) < LEAST:
-            raise ValueError(
-                f"Found array with {len(rows)} sample(s) while a minimum of {LEAST} is required: testing a trained critic."
-            )
+        enough("testing a trained critic", len(rows), least)
         train[rows[torch.randperm(len(rows), generator=generator)[: len(rows) // 2]]] = True
     x, y = (pooled.take((train & side).nonzero()[:, 0].to(pooled.device)) for side in (observed, ~observed))
     score = fit(x, y, generator)
-    rest, kept = pooled.take((~train).nonzero()[:, 0].to(pooled.device)), observed[~train]
+    rest, others = pooled.take((~train).nonzero()[:, 0].to(pooled.device)), observed[~train]
     results = torch.empty(len(labels), dtype=torch.float64)
     with torch.no_grad():
         values = score(rest)
         for b, row in enumerate(labels.cpu()):
             shuffle = torch.Generator().manual_seed(zlib.crc32(row.numpy().tobytes()))
-            label = kept[torch.randperm(len(kept), generator=shuffle)] if b else kept
+            label = others[torch.randperm(len(others), generator=shuffle)] if b else others
             p, q = (rest.take(side.nonzero()[:, 0].to(rest.device)) for side in (label, ~label))
             results[b] = judge(values[label], values[~label], p, q).value(p, q)
     return results

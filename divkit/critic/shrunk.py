@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Size, Tensor, nn
 
-from divkit.critic.networks import Staged
 from divkit.critic.perceptron import Perceptron, PerceptronNetwork
+from divkit.critic.staged import Staged
 from divkit.data.measure import Measure
 
 __all__ = ["Shrunk"]
@@ -16,7 +16,7 @@ __all__ = ["Shrunk"]
 
 @dataclass(frozen=True)
 class Shrunk:
-    """A factory of critics ½(1 + sin θ) T, T of the perceptron's, whose layers may know no flatter function.
+    """A factory of critics ½(1 + sin θ) T, with T a perceptron whose layers may know no flatter function.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Shrunk:
 
 
 class _Factor(nn.Module):
-    """A factor between 0 and 1, both of which it reaches, times what another module says."""
+    """The factor ½(1 + sin θ), which reaches 0 and 1, times what another module returns."""
 
     def __init__(self, inner: nn.Module, theta: nn.Parameter) -> None:
         super().__init__()
@@ -55,6 +55,8 @@ class _Factor(nn.Module):
 
 
 class _ShrunkNetwork(Staged):
+    """The network that a `Shrunk` makes."""
+
     def __init__(self, network: PerceptronNetwork) -> None:
         super().__init__()
         self.network, self.theta = network, nn.Parameter(torch.zeros(()))

@@ -1,4 +1,4 @@
-"""Who judges whom: folds, inner splits, and what a value over folds is worth at any sample size."""
+"""Folds, inner splits, and the errors of values that are means over folds."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ import torch
 from torch import Tensor
 
 from divkit.data.measure import Measure
+from divkit.support.checks import enough
 
-__all__ = ["bernstein", "cut_folds", "inner_split", "of_training"]
-
-LEVEL = 0.95  # of the finite-sample lower bound
+__all__ = ["bernstein", "cut_folds", "inner_split", "of_training", "variance_of_mean"]
 
 
 def cut_folds(m: Measure, count: int, generator: torch.Generator) -> Tensor:  # -> (n,) long
-    """Each row's fold, of equal sizes, at random."""
-    if m.n < 2 * count:
-        raise ValueError(
-            f"Found array with {m.n} sample(s) while a minimum of {2 * count} is required: {count}-fold cross-fitting."
-        )
+    """Return each row's fold, of equal sizes, at random."""
+    enough(f"{count}-fold cross-fitting", m.n, 2 * count)
     order = torch.randperm(m.n, generator=generator)
     folds = torch.empty(m.n, dtype=torch.long)
     folds[order] = torch.arange(m.n) % count
@@ -28,7 +24,7 @@ def cut_folds(m: Measure, count: int, generator: torch.Generator) -> Tensor:  # 
 
 
 def inner_split(m: Measure, held: float, generator: torch.Generator) -> tuple[Measure, Measure]:
-    """Cut the rows at random into those that fit and those held out."""
+    """Cut the rows at random into those to fit to, and the share `held` of them that is held out."""
     order = torch.randperm(m.n, generator=generator).to(m.device)
     cut = max(1, round(held * m.n))
     if not m.uniform:  # a side without mass cannot be trained on or judged
@@ -39,7 +35,7 @@ def inner_split(m: Measure, held: float, generator: torch.Generator) -> tuple[Me
 
 
 def of_training(values: Sequence[float], *, stable: bool) -> float:
-    r"""What K trainings add to the error of a cross-fitted value, given what each of their critics makes of all rows.
+    r"""Return what K trainings add to the error of a cross-fitted value, given the value of all rows by each critic.
 
     The value is a mean over folds, :math:`V = \tfrac1K \sum_k J(v_k) + \text{sampling}`, J(v) being what a critic's value is
     expected to be. Influences given the critics have the sampling. With S² the variance of J over the critics and ρ the
@@ -61,8 +57,8 @@ def of_training(values: Sequence[float], *, stable: bool) -> float:
 
 
 @torch.no_grad()
-def bernstein(values: Tensor, folds: Tensor | None, span: float) -> float:
-    """A lower bound of the folds' mean expectation that holds at any sample size, with half of the error 1 − LEVEL.
+def bernstein(values: Tensor, folds: Tensor | None, span: float, level: float = 0.95) -> float:
+    """Return a lower bound of the folds' mean expectation at any sample size, which fails with half of 1 − `level`.
 
     Maurer and Pontil's (2009) empirical Bernstein bound in every fold, whose critic saw none of it, jointly over the folds.
 
@@ -73,13 +69,21 @@ def bernstein(values: Tensor, folds: Tensor | None, span: float) -> float:
     folds : Tensor (n,) or None
         Each row's; None where all were judged by one critic.
     span : float
+    level : float
+        That of a bound of two such means, one of x and one of y.
     """
     parts = [values.double()] if folds is None else [values[folds == k].double() for k in range(int(folds.max()) + 1)]
     if min(map(len, parts)) < 2:
         return -math.inf
-    doubt, total = math.log(2 * 2 * len(parts) / (1 - LEVEL)), 0.0
+    doubt, total = math.log(2 * 2 * len(parts) / (1 - level)), 0.0
     for part in parts:
         n = len(part)
         deviation = float((2 * part.var() * doubt / n).sqrt()) + 7 * span * doubt / (3 * n - 3)
         total += n / len(values) * (float(part.mean()) - deviation)
     return total
+
+
+def variance_of_mean(m: Measure, values: Tensor) -> float:
+    """Return the variance of the weighted mean of one value (n,) a row, Σ w² (v − v̄)²."""
+    values = values.double()
+    return float((m.weights.double().square() * (values - m.mean(values)).square()).sum())

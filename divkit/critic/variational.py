@@ -28,10 +28,12 @@ from divkit.critic.abilities import (
 from divkit.critic.ascent import Ascent, Look, Task, ascend, copied, refresh, score
 from divkit.critic.choice import Choice, factories
 from divkit.critic.dual import Dual, FeatureDual, diagnosed
-from divkit.critic.networks import Factory, LogitNetwork, Staged, build, restore
+from divkit.critic.logit_network import LogitNetwork
+from divkit.critic.networks import Factory, build, restore
 from divkit.critic.penalties import FREE, Penalty
 from divkit.critic.relabelling import relabelled
 from divkit.critic.splits import bernstein, cut_folds, inner_split, of_training
+from divkit.critic.staged import Staged
 from divkit.data.measure import Measure
 from divkit.support.warnings import caution
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from divkit.critic.logistic import regress
+
 __all__ = ["CalibrationSettings", "believable", "platt"]
 
 
@@ -53,21 +55,13 @@ def platt(
     Each side's `weights` sum to one; together they count as `rows` observations against the prior.
     """
     v = torch.cat(scores)
-    sign = torch.cat([torch.ones_like(scores[0]), -torch.ones_like(scores[1])])
-    mass = torch.cat(weights) * rows / 2
+    signs = torch.cat([torch.ones_like(scores[0]), -torch.ones_like(scores[1])])
+    mass = (torch.cat(weights) * rows / 2).to(v)
     features = torch.stack([v, torch.ones_like(v)], 1)
     centre = torch.tensor([1.0, 0.0]).to(v)
-    theta = centre.clone()
-    for _ in range(25):
-        p = torch.sigmoid(-sign * (features @ theta))
-        gradient = -features.T @ (mass * sign * p) + (theta - centre) / settings.prior**2
-        hessian = features.T @ ((mass * p * (1 - p))[:, None] * features) + torch.eye(2).to(v) / settings.prior**2
-        step = torch.linalg.solve(hessian, gradient)
-        theta = theta - step * min(1.0, 1.0 / float(step.abs().max().clamp(min=1e-12)))
-        if float(step.abs().max()) < 1e-8:
-            break
-    p = torch.sigmoid(-sign * (features @ theta))
-    residual = mass[:, None] * features * (sign * p)[:, None]
+    theta = regress(features, signs, mass, torch.full_like(centre, settings.prior**-2), centre, tolerance=1e-14)
+    p = torch.sigmoid(-signs * (features @ theta))
+    residual = mass[:, None] * features * (signs * p)[:, None]
     noise = residual.square().sum(0).sqrt()
     settled = bool((residual.sum(0).abs() <= settings.stderrs * noise + settings.flat * mass.sum()).all())
     slope, shift = theta.tolist() if float(theta[0]) > 0 else (1.0, 0.0)

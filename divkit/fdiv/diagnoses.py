@@ -15,6 +15,7 @@ from torch import Tensor
 from divkit.core.estimate import Terms
 from divkit.core.notes import Note, Notes
 from divkit.critic.abilities import ScorePair
+from divkit.critic.splits import variance_of_mean
 from divkit.data.measure import Measure
 from divkit.fdiv.records import FDivergence
 from divkit.fdiv.tails import pareto_index, verdict
@@ -71,7 +72,7 @@ def unseen_notes(
     ):
         share = v.exp()
         lost = 1 - float(m.mean(share))
-        error = math.sqrt(_variance(m, share))
+        error = math.sqrt(variance_of_mean(m, share))
         if float(growth) > settings.growth and lost > max(settings.unseen, settings.stderrs * error):
             return {
                 Note.SATURATED: f"{lost:.0%} of the law of {law} lies where {other} has next to no rows "
@@ -95,7 +96,7 @@ def plug_in_notes(
     of_x = -torch.sigmoid(-s.double()) * (a + b)
     of_y = torch.sigmoid(t.double()) * (record.a(t).double() + record.b(t).double())
     gap = float(x.mean(of_x) + y.mean(of_y))
-    error = math.sqrt(_variance(x, of_x) + _variance(y, of_y))
+    error = math.sqrt(variance_of_mean(x, of_x) + variance_of_mean(y, of_y))
     bound = float(x.mean(a) - y.mean(record.b(t)))
     if abs(gap) > settings.stderrs * error and abs(gap) > settings.disagreement * max(abs(bound), abs(bound + gap)):
         sentence = (
@@ -136,8 +137,3 @@ def clipping_notes(
         f"{min(x.n, y.n)} samples can witness; the divergence may be far above this bound."
     )
     return {Note.CLIPPED_SHARE: share, Note.SATURATED: sentence}
-
-
-def _variance(m: Measure, values: Tensor) -> float:
-    """Return the variance of the weighted mean of these values."""
-    return float((m.weights.double().square() * (values - m.mean(values)).square()).sum())

@@ -12,8 +12,9 @@ from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Status, Terms
 from divkit.critic import Perceptron, perceptron
 from divkit.critic.ascent import score
-from divkit.critic.networks import Factory, Staged, build
+from divkit.critic.networks import Factory, build
 from divkit.critic.optimisers import ADAM
+from divkit.critic.staged import Staged
 from divkit.data.measure import Measure
 from divkit.support.checks import positive, whole
 from divkit.transport import certified

@@ -14,7 +14,8 @@ from torch.distributions import Exponential, Laplace, Normal
 import divkit as dk
 from divkit.critic import Ascent, Variational
 from divkit.critic.ascent import Task, ascend
-from divkit.critic.networks import LogitNetwork, restore
+from divkit.critic.logit_network import LogitNetwork
+from divkit.critic.networks import restore
 from divkit.critic.penalties import FREE
 from divkit.critic.splits import of_training
 from divkit.data.measure import pair
