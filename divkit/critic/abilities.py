@@ -1,4 +1,4 @@
-"""What only some duals can do: protocols of one or two members each, which `Variational` asks for by `isinstance`."""
+"""Abilities that only some duals have: protocols of one or two members, which `Variational` asks for by `isinstance`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ScorePair = tuple[Tensor, Tensor]  # scores of x (n,) and of y (m,)
 
 
 class Calibration(NamedTuple):
-    """What is done to a critic's scores before they are used: slope · score + shift, cut to [low, high]."""
+    """The line and the cuts that correct a critic's scores: slope · score + shift, cut to [low, high]."""
 
     slope: float = 1.0
     shift: float = 0.0

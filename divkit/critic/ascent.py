@@ -1,4 +1,4 @@
-"""How a critic is improved: stochastic gradient ascent with early stopping, and warm steps within a training loop."""
+"""Training of critics: stochastic gradient ascent with early stopping, and warm steps within a training loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Witness = Callable[[nn.Module, Measure], Callable[[Measure], Tensor]]  # network
 
 @dataclass(frozen=True)
 class Ascent:
-    """How critics are trained.
+    """Settings of a critic's training.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Ascent:
 
 @dataclass(frozen=True)
 class Stopping:
-    """When a critic counts as improved, judged at looks at the held-out rows.
+    """Settings of when a critic counts as improved, judged at looks at the held-out rows.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class Stopping:
 
 
 class Task(NamedTuple):
-    """What a critic is trained for, and when it counts as improved."""
+    """The problem that a critic is trained for, and when it counts as improved."""
 
     objective: Objective
     penalty: Penalty
@@ -117,7 +117,7 @@ class Task(NamedTuple):
         return self.penalty(self.witness(network, y), x, y, generator) - value
 
     def project(self, network: nn.Module) -> None:
-        """Cut the parameters, in place, as the penalty wants it."""
+        """Cut the parameters to the penalty's limit, in place."""
         self.penalty.project(network)
 
 
@@ -143,7 +143,10 @@ def ascend(
     how: Ascent,
     seed: int,
 ) -> tuple[Status, int]:
-    """Train in place and leave the state best on the held-out rows; where there is doubt the start counts, and wins ties."""
+    """Train a network in place, and leave it as it was best on the held-out rows; return the status and the steps taken.
+
+    Where `how.doubt` is not zero the start is one of the states to choose from, and wins ties.
+    """
     if not any(True for _ in network.parameters()):
         return Status.CONVERGED, 0
     generator = torch.Generator(device="cpu").manual_seed(seed)
@@ -181,7 +184,7 @@ def ascend(
 
 
 def refresh(network: nn.Module, task: Task, sides: tuple[Measure, Measure], how: Ascent, before: Solution) -> dict[str, Any]:
-    """Take a few warm steps on one batch, in place, with the moments of the solution before; return the new ones."""
+    """Take a few warm steps on one batch, in place, with the moments of the solution before; return the moments after."""
     optimiser = how.optimiser(network.parameters(), how.rate)
     moments = before.state.get("moments")
     if moments is not None:

@@ -1,4 +1,4 @@
-"""Learned features before a closed form: a critic that maps points to vectors, and a divergence of what it makes of them."""
+"""Learned features before a closed form: a critic that maps points to vectors, and a divergence of those vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ __all__ = ["CramerSurrogate", "Featured"]
 
 @dataclass(frozen=True)
 class Featured(FeatureDual):
-    r""":math:`\sup_h D(h_\# P, h_\# Q)` over feature maps h: MMD GAN's loss for an MMD, Cramér GAN's in full for the energy.
+    r"""The supremum :math:`\sup_h D(h_\# P, h_\# Q)` over feature maps h.
+
+    It is MMD GAN's loss for an MMD, and Cramér GAN's in full for the energy distance.
 
     Each fold is judged by its own features. With an unbiased D the value is a lower bound of the supremum in expectation; with
     1-Lipschitz features (``groupsort(outputs=16)``) and the energy distance it is also at most 2 W₁. A feature map of any slope
@@ -117,18 +119,21 @@ class CramerSurrogate(FeatureDual):
 
 
 def _on(m: Measure, features: Tensor) -> Measure:
+    """Return the measure of a measure's features, with its weights."""
     return Measure._of(_rows(features), None if m.uniform else m.weights)
 
 
 def _rows(features: Tensor) -> Tensor:  # (n,) or (n, k) -> (n, k)
+    """Return features with one row a point."""
     return features.reshape(len(features), -1)
 
 
 def _other(t: Tensor, count: int) -> Tensor:
-    """Another row of t for each of `count` rows: its neighbour in a ring, so that rows of t meet all but themselves."""
+    """Return another row of t for each of `count` rows: its neighbour in a ring, so that rows of t meet all but themselves."""
     return t[(1 + torch.arange(count, device=t.device)) % len(t)]
 
 
 def _length(rows: Tensor) -> Tensor:
+    """Return the Euclidean norm of each row."""
     norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
     return norms

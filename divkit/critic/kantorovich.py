@@ -1,4 +1,4 @@
-"""The Kantorovich dual of W₁: a 1-Lipschitz critic, and what it certifies whatever its slope."""
+"""The Kantorovich dual of W₁: a 1-Lipschitz critic, and the lower bound that a critic of any slope certifies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Kantorovich"]
 
 @dataclass(frozen=True)
 class Kantorovich(Dual):
-    r""":math:`W_1(P, Q) = \sup_{\mathrm{Lip}(T) \le 1} E_P T - E_Q T`, in units of the data.
+    r"""The dual :math:`W_1(P, Q) = \sup_{\mathrm{Lip}(T) \le 1} E_P T - E_Q T`, in units of the data.
 
     A critic that is 1-Lipschitz by construction (`groupsort`, `spectral`) makes the cross-fitted value a lower bound in
     expectation. A clipped critic reports K W₁ for a K that nobody knows, one under a gradient penalty is a little too steep:

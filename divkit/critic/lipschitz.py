@@ -1,4 +1,4 @@
-"""Layers of Lipschitz constant one: compositions of them are the critics that a Kantorovich dual may believe."""
+"""Layers of Lipschitz constant one, from which critics of a Kantorovich dual are composed."""
 
 from __future__ import annotations
 
@@ -97,6 +97,6 @@ class Spectral(nn.Module):
 
 
 def constant(layer: Any, activation: Any) -> float:
-    """The Lipschitz constant of every network of such layers: one where it is built in, else unknown (infinity)."""
+    """Return the Lipschitz constant of every network of such layers: one where it is built in, else unknown (infinity)."""
     hard = layer in (Orthonormal, Spectral) and activation in (GroupSort, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Identity)
     return 1.0 if hard else math.inf

@@ -13,7 +13,7 @@ __all__ = ["ADAM", "Adam", "Optimiser", "RMSProp"]
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam; a low first moment suits a problem that moves. WGAN-GP has (0, .9)."""
+    """The optimiser Adam; a low first moment suits a problem that moves. WGAN-GP has (0, .9)."""
 
     moments: tuple[float, float] = (0.5, 0.9)
 
@@ -23,7 +23,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class RMSProp:
-    """RMSProp, with which clipped critics are trained."""
+    """The optimiser RMSProp, with which clipped critics are trained."""
 
     smoothing: float = 0.99
 

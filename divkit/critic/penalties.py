@@ -1,4 +1,4 @@
-"""What keeps a critic Lipschitz from outside: penalties on its gradient, one norm per sample, and clipped weights."""
+"""Penalties on a critic's gradient, one norm per sample, and clipped weights: they keep a critic Lipschitz from outside."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Witness = Callable[[Measure], Tensor]
 
 
 class Penalty(ABC):
-    """What is added to a critic's loss, and the limit to which its weights are cut after each step."""
+    """The term that is added to a critic's loss, and the limit to which its weights are cut after each step."""
 
     limit: float = math.inf
-    slopes: ClassVar[bool] = True  # whether it is one on gradients, in the units of the data
+    slopes: ClassVar[bool] = True  # whether gradients are penalised, in the units of the data
 
     @abstractmethod
     def __call__(self, witness: Witness, x: Measure, y: Measure, generator: torch.Generator) -> Tensor:
-        """The penalty of a critic on a batch, a scalar to differentiate in the critic's parameters."""
+        """Return the penalty of a critic on a batch, a scalar to differentiate in the critic's parameters."""
 
     @torch.no_grad()
     def project(self, network: nn.Module) -> None:
-        """Cut the parameters, in place."""
+        """Cut the parameters to [−limit, limit], in place."""
         if self.limit < math.inf:
             for parameter in network.parameters():
                 parameter.clamp_(-self.limit, self.limit)
@@ -49,7 +49,7 @@ class Free(Penalty):
 
 @dataclass(frozen=True)
 class GradientPenalty(Penalty):
-    r""":math:`\lambda\, E(\|\nabla T(\hat x)\| - 1)^2` at points x̂ = εx + (1−ε)y, one uniform ε per sample.
+    r"""The penalty :math:`\lambda\, E(\|\nabla T(\hat x)\| - 1)^2` at points x̂ = εx + (1−ε)y, one uniform ε per sample.
 
     The norm is that of one sample's gradient over all of its parts and axes: a linear critic of unit slope has penalty 0 for
     every batch size and event shape. At the optimum for two points |a| apart the slope is 1 + |a|/(2λ), not 1. Source:
@@ -76,7 +76,7 @@ class GradientPenalty(Penalty):
 
 @dataclass(frozen=True)
 class R1(Penalty):
-    r""":math:`\frac{\gamma}{2} E_P \|\nabla T(x)\|^2`, at x alone. Source: Mescheder, Geiger, Nowozin (2018).
+    r"""The penalty :math:`\frac{\gamma}{2} E_P \|\nabla T(x)\|^2`, at x alone. Source: Mescheder, Geiger, Nowozin (2018).
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class R1(Penalty):
 
 @dataclass(frozen=True)
 class Clip(Penalty):
-    """All parameters cut to [−limit, limit] after each step: the critic is K-Lipschitz for an unknown K.
+    """The cut of all parameters to [−limit, limit] after each step: the critic is K-Lipschitz for an unknown K.
 
     Source: Arjovsky, Chintala, Bottou (2017).
     """
@@ -114,7 +114,7 @@ FREE = Free()
 
 
 def segments(x: Measure, y: Measure, generator: torch.Generator) -> Measure:
-    """Random points on segments between rows of x and of y, drawn by their weights: as many as the larger side has."""
+    """Return random points on segments between rows of x and of y, drawn by their weights: as many as the larger side has."""
     count = max(x.n, y.n)
     p, q = (m.take(_drawn(m, count, generator)) for m in (x, y))
     epsilon = torch.rand(count, generator=generator, dtype=torch.float64).to(x.device, x.dtype)
@@ -123,7 +123,7 @@ def segments(x: Measure, y: Measure, generator: torch.Generator) -> Measure:
 
 
 def slopes(witness: Witness, m: Measure) -> Tensor:  # -> (n,)
-    """Each row's gradient norm, over all parts and axes, differentiable once more."""
+    """Return each row's gradient norm, over all parts and axes, differentiable once more."""
     with torch.enable_grad():
         parts = [part.detach().requires_grad_() for part in m.parts]
         scores = witness(m.on(*parts, weights=None if m.uniform else m.weights))
@@ -133,7 +133,7 @@ def slopes(witness: Witness, m: Measure) -> Tensor:  # -> (n,)
 
 
 def _drawn(m: Measure, count: int, generator: torch.Generator) -> Tensor:
-    """Rows in random order, all of them equally often where weights are equal."""
+    """Return rows in random order, all of them equally often where weights are equal."""
     if not m.uniform:
         return torch.multinomial(m.weights.detach().cpu(), count, replacement=True, generator=generator).to(m.device)
     order = torch.randperm(m.n, generator=generator)

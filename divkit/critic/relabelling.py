@@ -21,10 +21,11 @@ Judge = Callable[[Tensor, Tensor, Measure, Measure], Terms]  # scores of x and y
 def relabelled(
     pooled: Measure, labels: Tensor, seed: int, fit: Fit, judge: Judge, least: int = 10
 ) -> Tensor:  # labels: (B, N) -> (B,)
-    """Train on half of the rows with their observed labels (row 0) and judge relabellings of the other half.
+    """Return a critic's value under each row of `labels`: trained on half of the points, evaluated on the other half.
 
-    Given that half, the other half's labels are exchangeable under P = Q at fixed numbers of each side; every other row of
-    `labels` stands for one such relabelling, drawn from a seed that is a checksum of it.
+    Half of the points train it with their observed labels, which are row 0. Given that half, the other half's labels are
+    exchangeable under P = Q at fixed numbers of each side; every other row of `labels` stands for one such relabelling, drawn
+    from a seed that is a checksum of it.
 
     Raises
     ------

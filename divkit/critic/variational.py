@@ -1,4 +1,4 @@
-"""The one critic class: a dual's witness is trained, cross-fitted, calibrated, and evaluated on rows it did not see."""
+"""The estimator by a trained critic: it is cross-fitted, calibrated, and evaluated on rows that it did not see."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TrainingDiverged(UserWarning):
 
 @dataclass(frozen=True)
 class Variational(Divergence):
-    """A divergence as the best value of a dual over critics.
+    """A divergence as the largest value of a dual over critics.
 
     `solve` cross-fits: the rows are cut into folds, and for each fold a critic is trained on the others, stopped early and
     calibrated on an inner split; `terms` evaluates every row by the critic that did not see it, so that the held-out value is
@@ -96,7 +96,7 @@ class Variational(Divergence):
         return self.crossfit(x, y, folds, generator)
 
     def crossfit(self, x: Measure, y: Measure, folds: tuple[Tensor, Tensor], generator: torch.Generator) -> Solution:
-        """Train a critic without each fold, given every row's fold: (n,) and (m,), long."""
+        """Return the solution with a critic for each fold, trained on the others, given every row's fold: (n,) and (m,), long."""
         trained = []
         for k in range(self.ascent.folds):
             other_x, other_y = (m.take((fold != k).nonzero()[:, 0]) for m, fold in zip((x, y), folds))
@@ -158,7 +158,7 @@ class Variational(Divergence):
         return _Trained(_Critic(network.requires_grad_(False), calibration), choice, status, steps, look)
 
     def advance(self, x: Measure, y: Measure, solution: Solution | None) -> Solution:
-        """Improve one critic on this batch by a few warm steps, without folds."""
+        """Return the solution with one critic, improved on this batch by a few warm steps, without folds."""
         if isinstance(self.critic, Choice):
             raise ValueError("a training loop's batches cannot choose a critic; give one of them, not a Choice.")
         if solution is not None and len(solution.state["critics"]) == 1:
@@ -224,7 +224,7 @@ class Variational(Divergence):
         return self.dual.descend(*self._both(x, y, solution), x, y)
 
     def null(self, pooled: Measure, labels: Tensor) -> Tensor:
-        """Relabel held-out rows, judged by one critic trained on the other half: see `relabelled`."""
+        """Return values under relabelling of held-out rows, by one critic trained on the other half: see `relabelled`."""
 
         def fit(x: Measure, y: Measure, generator: torch.Generator) -> Scores:
             return self._train(x, y, self.ascent.seed, generator).critic.scores

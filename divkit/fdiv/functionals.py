@@ -58,7 +58,7 @@ class _Functional(LogitDual):
 
 @dataclass(frozen=True)
 class DonskerVaradhan(_Functional):
-    r"""KL by :math:`E_P v - \log E_Q e^v`, the `kl` bound at its best shift. Source: Donsker, Varadhan (1983).
+    r"""The bound of KL :math:`E_P v - \log E_Q e^v`, the `kl` bound at its best shift. Source: Donsker, Varadhan (1983).
 
     Parameters
     ----------
