@@ -96,7 +96,7 @@ class Variational(Divergence):
         return self.crossfit(x, y, folds, generator)
 
     def crossfit(self, x: Measure, y: Measure, folds: tuple[Tensor, Tensor], generator: torch.Generator) -> Solution:
-        """Return the solution with a critic for each fold, trained on the others, given every row's fold: (n,) and (m,), long."""
+        """Return the solution with a critic for each fold, trained on the others; rows have folds (n,) and (m,), long."""
         trained = []
         for k in range(self.ascent.folds):
             other_x, other_y = (m.take((fold != k).nonzero()[:, 0]) for m, fold in zip((x, y), folds))
