@@ -22,11 +22,10 @@ __all__ = ["CramerSurrogate", "Featured"]
 class Featured(FeatureDual):
     r"""The supremum :math:`\sup_h D(h_\# P, h_\# Q)` over feature maps h.
 
-    It is MMD GAN's loss for an MMD, and Cramér GAN's in full for the energy distance.
-
-    Each fold is judged by its own features. With an unbiased D the value is a lower bound of the supremum in expectation; with
-    1-Lipschitz features (``groupsort(outputs=16)``) and the energy distance it is also at most 2 W₁. A feature map of any slope
-    makes D as large as it likes: constrain it by its layers or by `Clip`. A gradient penalty needs one function of a point, as
+    It is MMD GAN's loss for an MMD, and Cramér GAN's in full for the energy distance. Each fold is judged by its own features.
+    With an unbiased D the value is a lower bound of the supremum in expectation; with 1-Lipschitz features
+    (``groupsort(outputs=16)``) and the energy distance it is also at most 2 W₁. A feature map of any slope makes D as large as
+    it likes: constrain it by its layers or by `Clip`. A gradient penalty needs one function of a point, as
     `CramerSurrogate` has. Source: Li, Chang, Cheng, Yang, Póczos (2017); Bińkowski, Sutherland, Arbel, Gretton (2018).
 
     Parameters

@@ -87,6 +87,7 @@ class Variational(Divergence):
 
     @property
     def _task(self) -> Task:
+        """The problem that each critic is trained for."""
         witness = self.dual.witness if isinstance(self.dual, FeatureDual) else _scores
         return Task(self.dual.ascend, self.penalty, witness)
 
@@ -126,13 +127,13 @@ class Variational(Divergence):
         fit, held = (fit_x, fit_y), (held_x, held_y)
         best: _Trained | None = None
         for choice in range(len(factories(self.critic))):
-            result = self._trained(choice, fit, held, seed)
+            result = self._train_one(choice, fit, held, seed)
             if best is None or result.look.gain(best.look) > 1:
                 best = result
         assert best is not None  # a Choice has at least one
         return best
 
-    def _trained(self, choice: int, fit: Sides, held: Sides, seed: int) -> _Trained:
+    def _train_one(self, choice: int, fit: Sides, held: Sides, seed: int) -> _Trained:
         """Return the critic of one factory, trained on the rows `fit`, stopped and calibrated on the rows `held`."""
         network = build(factories(self.critic)[choice], fit[0], seed, features=isinstance(self.dual, FeatureDual))
         if isinstance(network, Staged):

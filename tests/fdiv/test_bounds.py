@@ -118,7 +118,7 @@ def test_a_logit_that_grows_too_fast_is_not_believed() -> None:
 
     calibration = dual.calibrate(logit, fit, held)
     worst = [
-        float(dual.value(calibration(logit(dk.Measure(x))), calibration(logit(m)), dk.Measure(x), m))
+        float(dual.terms(calibration(logit(dk.Measure(x))), calibration(logit(m)), dk.Measure(x), m).value(dk.Measure(x), m))
         for m in (dk.Measure(q.sample((500, 1))) for _ in range(100))
     ]
     assert min(worst) > -0.1
