@@ -59,7 +59,7 @@ def platt(
     mass = (torch.cat(weights) * rows / 2).to(v)
     features = torch.stack([v, torch.ones_like(v)], 1)
     centre = torch.tensor([1.0, 0.0]).to(v)
-    theta = regress(features, signs, mass, torch.full_like(centre, settings.prior**-2), centre, tolerance=1e-14)
+    theta = regress(features, signs, mass, torch.full_like(centre, settings.prior**-2), centre, exact=True)
     p = torch.sigmoid(-signs * (features @ theta))
     residual = mass[:, None] * features * (signs * p)[:, None]
     noise = residual.square().sum(0).sqrt()

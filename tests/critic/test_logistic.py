@@ -20,7 +20,7 @@ def test_coefficients_are_those_of_scikit_learn(distance: float) -> None:
     signs[120:] = -1
     features[:120] += distance
     precision, zero = torch.full((3,), 0.25, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    theta = regress(features, signs, torch.ones_like(signs), precision, zero, tolerance=1e-14)
+    theta = regress(features, signs, torch.ones_like(signs), precision, zero, exact=True)
     model = LogisticRegression(C=4.0, fit_intercept=False, tol=1e-12, solver="newton-cholesky", max_iter=1000)
     expected = model.fit(features.numpy(), signs.numpy()).coef_[0]
     np.testing.assert_allclose(theta.numpy(), expected, rtol=1e-6, atol=1e-8)
