@@ -35,9 +35,10 @@ def regress(
         p = torch.sigmoid(-signs * (features @ theta))
         gradient = -features.T @ (mass * signs * p) + precision * (theta - centre)
         hessian = features.T @ ((mass * p * (1 - p))[:, None] * features) + torch.diag(precision)
-        step, size, before = torch.linalg.solve(hessian, gradient), 1.0, now
+        step: Tensor = torch.linalg.solve(hessian, gradient)
         if float(step.abs().max()) < smallest:  # Newton's error is squared; rounding would hide what the step gains
             return theta - step
+        size, before = 1.0, now
         for _ in range(20):  # halve until the objective falls
             trial = theta - size * step
             now = objective(trial)
