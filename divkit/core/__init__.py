@@ -6,17 +6,6 @@ from divkit.core.estimate import Bias, ConvergenceWarning, Estimate, SaturatedBo
 from divkit.core.registry import get, names, register
 
 __all__ = [
-    "Bias",
-    "ConvergenceWarning",
-    "Criterion",
-    "Divergence",
-    "Estimate",
-    "SaturatedBound",
-    "Solution",
-    "Status",
-    "Terms",
-    "UnreliableEstimate",
-    "get",
-    "names",
-    "register",
+    "Bias", "ConvergenceWarning", "Criterion", "Divergence", "Estimate", "SaturatedBound", "Solution", "Status", "Terms",
+    "UnreliableEstimate", "get", "names", "register",
 ]

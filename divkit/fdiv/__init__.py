@@ -22,23 +22,9 @@ from divkit.fdiv.table import *  # noqa: F403
 from divkit.fdiv.tightened import Tightened
 
 __all__ = [
-    "Adversarial",
-    "Bound",
-    "Classifier",
-    "ConjugateRenyi",
-    "DensityRatio",
-    "DonskerVaradhan",
-    "FittedRatio",
-    "GammaBound",
-    "Given",
-    "HammersleyChapmanRobbins",
-    "NearestNeighbourKL",
-    "NearestNeighbourRenyi",
-    "NonSaturating",
-    "Renyi",
-    "Tightened",
-    "density_ratio",
-    "mutual_information",
+    "Adversarial", "Bound", "Classifier", "ConjugateRenyi", "DensityRatio", "DonskerVaradhan", "FittedRatio", "GammaBound",
+    "Given", "HammersleyChapmanRobbins", "NearestNeighbourKL", "NearestNeighbourRenyi", "NonSaturating", "Renyi", "Tightened",
+    "density_ratio", "mutual_information",
 ]
 __all__ += table.__all__
 

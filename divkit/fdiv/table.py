@@ -22,26 +22,8 @@ from divkit.fdiv.special import log_mixture, log_wright_omega, softplus
 from divkit.fdiv.weighted import relative_pearson, skew_kl, weighted_js
 
 __all__ = [
-    "FGAN_JS",
-    "GAN",
-    "JEFFREYS",
-    "JS",
-    "KL",
-    "LE_CAM",
-    "LIN_K",
-    "NEYMAN",
-    "PEARSON",
-    "REVERSE_KL",
-    "SQUARED_HELLINGER",
-    "TABLE",
-    "TV",
-    "FDivergence",
-    "alpha",
-    "from_generator",
-    "perspective",
-    "relative_pearson",
-    "skew_kl",
-    "weighted_js",
+    "FGAN_JS", "GAN", "JEFFREYS", "JS", "KL", "LE_CAM", "LIN_K", "NEYMAN", "PEARSON", "REVERSE_KL", "SQUARED_HELLINGER",
+    "TABLE", "TV", "FDivergence", "alpha", "from_generator", "perspective", "relative_pearson", "skew_kl", "weighted_js",
 ]
 
 

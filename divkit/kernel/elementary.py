@@ -21,14 +21,7 @@ from divkit.pairs import CityBlock, Form, InnerProduct
 from divkit.support.checks import at_least, between, positive, whole
 
 __all__ = [
-    "IMQ",
-    "Gaussian",
-    "Laplace",
-    "LaplaceL1",
-    "MultiscaleIMQ",
-    "NegativeDistance",
-    "Polynomial",
-    "RationalQuadratic",
+    "IMQ", "Gaussian", "Laplace", "LaplaceL1", "MultiscaleIMQ", "NegativeDistance", "Polynomial", "RationalQuadratic",
 ]
 
 

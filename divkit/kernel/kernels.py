@@ -15,19 +15,6 @@ from divkit.kernel.kernel import Kernel, Product, Sum
 from divkit.kernel.median import Median, thinned
 
 __all__ = [
-    "IMQ",
-    "Custom",
-    "CustomKernel",
-    "Gaussian",
-    "Kernel",
-    "Laplace",
-    "LaplaceL1",
-    "Median",
-    "MultiscaleIMQ",
-    "NegativeDistance",
-    "Polynomial",
-    "Product",
-    "RationalQuadratic",
-    "Sum",
-    "thinned",
+    "IMQ", "Custom", "CustomKernel", "Gaussian", "Kernel", "Laplace", "LaplaceL1", "Median", "MultiscaleIMQ",
+    "NegativeDistance", "Polynomial", "Product", "RationalQuadratic", "Sum", "thinned",
 ]

@@ -9,19 +9,6 @@ from divkit.metrics.modes import ModeCount, Modes, grid, modes, ring, swiss_roll
 from divkit.metrics.neighbourhoods import Neighbourhoods, neighbourhoods
 
 __all__ = [
-    "Features",
-    "ModeCount",
-    "Modes",
-    "Neighbourhoods",
-    "c2st",
-    "frechet",
-    "grid",
-    "kde_bandwidth",
-    "kde_log_likelihood",
-    "kid",
-    "modes",
-    "neighbourhoods",
-    "ring",
-    "swiss_roll",
-    "train_features",
+    "Features", "ModeCount", "Modes", "Neighbourhoods", "c2st", "frechet", "grid", "kde_bandwidth", "kde_log_likelihood", "kid",
+    "modes", "neighbourhoods", "ring", "swiss_roll", "train_features",
 ]

@@ -11,21 +11,8 @@ from divkit.truths.lines import Line
 from divkit.truths.reading import lattice_or_line, split
 
 __all__ = [
-    "cramer",
-    "energy",
-    "entropic_ot",
-    "gaussian_w2",
-    "kid",
-    "max_sliced_w2",
-    "mmd",
-    "mmd_imq",
-    "mmd_laplace",
-    "sinkhorn",
-    "sliced_energy",
-    "sliced_w1",
-    "sliced_w2",
-    "w1",
-    "w2",
+    "cramer", "energy", "entropic_ot", "gaussian_w2", "kid", "max_sliced_w2", "mmd", "mmd_imq", "mmd_laplace", "sinkhorn",
+    "sliced_energy", "sliced_w1", "sliced_w2", "w1", "w2",
 ]
 
 

@@ -15,20 +15,8 @@ import numpy as np
 from divkit.truths.quadrature import Array
 
 __all__ = [
-    "Integrand",
-    "affinity",
-    "alpha",
-    "jeffreys",
-    "kl",
-    "le_cam",
-    "neyman",
-    "pearson",
-    "relative_pearson",
-    "reverse",
-    "skew_kl",
-    "squared_hellinger",
-    "tv",
-    "weighted_js",
+    "Integrand", "affinity", "alpha", "jeffreys", "kl", "le_cam", "neyman", "pearson", "relative_pearson", "reverse", "skew_kl",
+    "squared_hellinger", "tv", "weighted_js",
 ]
 
 Integrand = Callable[[Array, Array], Array]
