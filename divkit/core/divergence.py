@@ -24,6 +24,7 @@ __all__ = ["Divergence", "describe"]
 
 RESCALE = "divide the data by a constant first"
 
+
 @dataclass(frozen=True)
 class Divergence(ABC):
     """A divergence or distance D(P‖Q) between empirical measures: the specification, without hidden state.
@@ -161,8 +162,8 @@ class Divergence(ABC):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The fields of the divergence, ready for JSON."""
-        return {f.name: describe(getattr(self, f.name)) for f in fields(self)}
+        """The fields of the divergence that `repr` shows, ready for JSON."""
+        return {f.name: describe(getattr(self, f.name)) for f in fields(self) if f.repr}
 
     def require(self, x: Measure, y: Measure) -> None:
         """Refuse samples too small for this estimator."""

@@ -1,18 +1,20 @@
-"""Optimal transport: exact, entropic, sliced, of moments, by critics."""
+"""The family of optimal transport: exact, entropic, sliced, of moments, by critics."""
 
 from divkit.core.registry import register
 from divkit.critic import Ascent, Kantorovich, Variational, groupsort
-from divkit.transport.costs import Custom, Power
+from divkit.transport.costs import Cost, Custom, CustomCost, Power
 from divkit.transport.exact import Transport, Wasserstein
 from divkit.transport.extrapolated import Extrapolated, PerDimension
 from divkit.transport.gaussian import GaussianWasserstein
-from divkit.transport.maximal import MaxSlicedWasserstein
+from divkit.transport.maximal import MaxSlicedWasserstein, SphereAscent
 from divkit.transport.semidual import SemiDual
 from divkit.transport.sinkhorn import EntropicOT, Relative, Sinkhorn
 from divkit.transport.sliced import SlicedWasserstein
 
 __all__ = [
+    "Cost",
     "Custom",
+    "CustomCost",
     "EntropicOT",
     "Extrapolated",
     "GaussianWasserstein",
@@ -23,6 +25,7 @@ __all__ = [
     "SemiDual",
     "Sinkhorn",
     "SlicedWasserstein",
+    "SphereAscent",
     "Transport",
     "Wasserstein",
 ]
@@ -49,7 +52,7 @@ def _max_sliced_w2(restarts: int = 8, seed: int = 0) -> MaxSlicedWasserstein:
 
 
 def _w1_dual(seed: int = 0, folds: int = 5, steps: int = 4000, rate: float = 1e-2) -> Variational:
-    """A critic that cannot be too steep does no harm where it fits noise: the best one on held-out rows is taken."""
+    """Return W₁ by a critic that cannot be too steep: no doubt is needed, the best critic on held-out rows is taken."""
     return Variational(Kantorovich(), groupsort(), Ascent(seed=seed, folds=folds, steps=steps, rate=rate, doubt=0.0))
 
 
@@ -61,5 +64,5 @@ register("sliced-w1", _sliced_w1)
 register("sliced-w2", _sliced_w2)
 register("max-sliced-w2", _max_sliced_w2)
 register("gaussian-w2", GaussianWasserstein)
-register("fid", GaussianWasserstein)  # of given features: what the field calls it
+register("fid", GaussianWasserstein)  # the name that gaussian-w2 has where rows are features of images
 register("w1-dual", _w1_dual)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,64 +12,74 @@ from torch import Tensor
 from divkit import pairs
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Bias, Solution, Status, Terms
-from divkit.data.measure import Measure
+from divkit.data.measure import Measure, pair
 from divkit.lines.coupling import couple
 from divkit.support.checks import between, whole
 from divkit.transport import certified
-from divkit.transport.certified import Answer, Problem
-from divkit.transport.costs import Custom, Placed, Power
+from divkit.transport.certified import Answer, ColumnGeneration, Problem
+from divkit.transport.costs import Cost, Placed, Power, require_cost
 from divkit.transport.rounding import rounded
 
 __all__ = ["Transport", "Wasserstein"]
 
-NOTHING = 1e-14  # in the frame: costs below are rounding, and gaps absolute
-TIGHT = 1e-12  # a relative gap that is rounding: u + v is the cost on every arc
 
-
-@dataclass(frozen=True)
 class _Exact(Divergence):
-    """What transport by any cost shares."""
+    """Transport by the cost `_cost`, solved by sorting on a line and by column generation elsewhere."""
+
+    gap: float
+    rounds: int
+    search: ColumnGeneration
 
     @property
     @abstractmethod
-    def _cost(self) -> Power | Custom:
+    def _cost(self) -> Cost:
         """The cost c(x, y)."""
 
-    @property
-    @abstractmethod
-    def _limits(self) -> tuple[float, int]:
-        """The wanted relative gap, and the rounds to spend on it."""
+    def __post_init__(self) -> None:
+        require_cost(self._cost)
+        between("gap", self.gap, 0, 1)
+        whole("rounds", self.rounds)
 
     @property
     def bias(self) -> Bias:
         return Bias.ABOVE
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
-        cost, (wanted, rounds) = self._cost, self._limits
-        at = cost.place(x, y)
-        if isinstance(cost, Power) and at.x.shape[1] == 1:
-            found = _sorted(cost, at, x, y)
-        else:
-            found = _solved(cost, at, x, y, rounds, wanted)
-        if isinstance(cost, Power) and found.upper == 0:  # of which rounding would leave something below zero
-            found = found._replace(u=torch.zeros_like(found.u), v=torch.zeros_like(found.v), lower=0.0)
-        size = abs(found.upper)
-        gap = (found.upper - found.lower) / size if size > NOTHING else abs(found.upper - found.lower)
-        unsolved = Status.STALLED if found.solved or found.rounds < rounds else Status.MAX_STEPS
+        at = self._cost.place(x, y)
+        on_a_line = self._cost.convex and at.x.shape[1] == 1
+        answer = _sorted(self._cost, at, x, y) if on_a_line else self._searched(at, x, y)
+        if self._cost.convex and answer.upper == 0:  # zero potentials are feasible; rounding would leave a bound below zero
+            answer = answer._replace(u=torch.zeros_like(answer.u), v=torch.zeros_like(answer.v), lower=0.0)
+        size, gap = abs(answer.upper), answer.upper - answer.lower
+        error = gap / size if size > 1e-14 else abs(gap)  # in the frame smaller costs are rounding
+        unsolved = Status.STALLED if answer.solved or answer.rounds < self.rounds else Status.MAX_STEPS
         return Solution(
             state={
-                "rows": found.rows,
-                "columns": found.columns,
-                "mass": found.mass,
-                "u": found.u.mul_(at.unit),
-                "v": found.v.mul_(at.unit),
+                "rows": answer.rows,
+                "columns": answer.columns,
+                "mass": answer.mass,
+                "u": answer.u.mul_(at.unit),
+                "v": answer.v.mul_(at.unit),
             },
-            status=Status.CONVERGED if gap <= wanted else unsolved,
-            steps=found.rounds,
-            error=gap,
-            lower=found.lower * at.unit,
-            upper=found.upper * at.unit,
+            status=Status.CONVERGED if error <= self.gap else unsolved,
+            steps=answer.rounds,
+            error=error,
+            lower=answer.lower * at.unit,
+            upper=answer.upper * at.unit,
         )
+
+    def _searched(self, at: Placed, x: Measure, y: Measure) -> Answer:
+        """Solve by column generation; points of weight zero are left out, and get the largest feasible potential."""
+        cost = self._cost
+        i, j = (m.weights.detach().nonzero()[:, 0] for m in (x, y))
+        if len(i) == x.n and len(j) == y.n:
+            return certified.solve(Problem(cost, at.x, at.y, x, y), self.rounds, self.gap, self.search)
+        problem = Problem(cost, at.x[i], at.y[j], x.take(i), y.take(j))
+        answer = certified.solve(problem, self.rounds, self.gap, self.search)
+        v, _ = pairs.minimum(cost, at.y, at.x[i], answer.u)
+        v[j] = answer.v
+        u, _ = pairs.minimum(cost, at.x, at.y, v)
+        return answer._replace(rows=i[answer.rows], columns=j[answer.columns], u=u, v=v)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         at, state = self._cost.place(x, y), solution.state
@@ -84,34 +95,37 @@ class _Exact(Divergence):
     def settled(self, x: Measure, y: Measure, solution: Solution) -> Terms:
         assert solution.lower is not None
         assert solution.upper is not None
-        if solution.upper - solution.lower <= TIGHT * abs(solution.upper):
+        if solution.upper - solution.lower <= 1e-12 * abs(solution.upper):  # by rounding: u + v is the cost on every arc
             return Terms(solution.state["u"], solution.state["v"])
         return self.terms(x, y, solution)
 
-    def certify(self, x: Measure, y: Measure, solution: Solution) -> tuple[float, float]:
-        """The bracket (lower, upper) proved anew from the state alone, whatever has become of it.
+    def certify(self, x: Any, y: Any, solution: Solution) -> tuple[float, float]:
+        """Return the bracket (lower, upper) proved anew from the state alone, whatever has become of it.
 
         The lower bound is the value of v and its c-transform, the upper one the cost of the plan rounded to the marginals.
         """
+        x, y = pair(x, y)
         at, state = self._cost.place(x, y), solution.state
         v = state["v"] / at.unit
         u, _ = pairs.minimum(self._cost, at.x, at.y, v)
         rows, columns, mass = rounded(state["rows"], state["columns"], state["mass"], x, y)
-        upper = mass @ certified.along(self._cost, at.x, at.y, rows, columns)
+        upper = mass @ self._cost.of_pairs(at.x, at.y, rows, columns)
         return float(x.mean(u) + y.mean(v)) * at.unit, float(upper) * at.unit
 
-    def plan(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
-        """The optimal plan, a sparse (n, m) tensor with at most n + m − 1 entries."""
+    def plan(self, x: Any, y: Any, solution: Solution) -> Tensor:
+        """Return the optimal plan, a sparse (n, m) tensor with at most n + m − 1 entries."""
+        x, y = pair(x, y)
         index = torch.stack([solution.state["rows"], solution.state["columns"]])
         return torch.sparse_coo_tensor(index, solution.state["mass"], (x.n, y.n), check_invariants=True).coalesce()
 
-    def barycentric(self, x: Measure, y: Measure, solution: Solution) -> Tensor:
-        r"""The barycentric map :math:`T(x_i) = \sum_j \pi_{ij} y_j / w_i` (n, d); NaN where a row has no weight."""
-        state, targets = solution.state, y.flat.double()
-        moved = targets.new_zeros(x.n, targets.shape[1])
+    def barycentric(self, x: Any, y: Any, solution: Solution) -> Tensor:
+        r"""Return the barycentric map :math:`T(x_i) = \sum_j \pi_{ij} y_j / w_i` (n, d); NaN where a row has no weight."""
+        p, q = pair(x, y)
+        state, targets = solution.state, q.flat.double()
+        moved = targets.new_zeros(p.n, targets.shape[1])
         for k in range(targets.shape[1]):  # one column of all arcs at a time
             moved[:, k].index_add_(0, state["rows"], state["mass"] * targets[:, k][state["columns"]])
-        return moved / x.weights.double()[:, None]
+        return moved / p.weights.double()[:, None]
 
 
 @dataclass(frozen=True)
@@ -132,7 +146,9 @@ class Wasserstein(_Exact):
     gap : float
         The relative duality gap above which the problem counts as unsolved.
     rounds : int
-        Of the simplex, at most.
+        The most rounds of the simplex.
+    search : ColumnGeneration
+        How arcs are chosen; no matter for the value.
 
     Examples
     --------
@@ -145,10 +161,7 @@ class Wasserstein(_Exact):
     p: float = 2.0
     gap: float = 1e-6
     rounds: int = 50
-
-    def __post_init__(self) -> None:
-        Power(self.p)
-        _check(self.gap, self.rounds)
+    search: ColumnGeneration = field(default=ColumnGeneration(), repr=False)
 
     @property
     def name(self) -> str:
@@ -158,79 +171,54 @@ class Wasserstein(_Exact):
     def _cost(self) -> Power:
         return Power(self.p)
 
-    @property
-    def _limits(self) -> tuple[float, int]:
-        return self.gap, self.rounds
-
 
 @dataclass(frozen=True)
 class Transport(_Exact):
-    r"""The optimal transport cost :math:`\min_\pi \int c(x, y) \, d\pi` of a user's cost, in its units.
+    r"""The optimal transport cost :math:`\min_\pi \int c(x, y) \, d\pi` of any cost, in its units.
 
     Solved and certified as `Wasserstein` is.
 
     Parameters
     ----------
-    cost : Custom or Power
+    cost : Cost
+        Such as ``Power(1.5)`` or ``CustomCost(function)``; the function takes points and broadcasts.
     gap : float
         The relative duality gap above which the problem counts as unsolved.
     rounds : int
-        Of the simplex, at most.
+        The most rounds of the simplex.
+    search : ColumnGeneration
+        How arcs are chosen; no matter for the value.
 
     Examples
     --------
-    >>> from divkit.transport import Custom, Transport
-    >>> city = Custom(lambda x, y: (x - y).abs().sum(-1))
+    >>> from divkit.transport import CustomCost, Transport
+    >>> city = CustomCost(lambda x, y: (x - y).abs().sum(-1))
     >>> Transport(city).estimate([[0.0, 0.0]], [[1.0, 2.0]]).value
     3.0
     """
 
-    cost: Power | Custom
+    cost: Cost
     gap: float = 1e-6
     rounds: int = 50
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.cost, Power | Custom):
-            raise TypeError(f"cost must be a Power or a Custom(function); got {self.cost!r}.")
-        _check(self.gap, self.rounds)
+    search: ColumnGeneration = field(default=ColumnGeneration(), repr=False)
 
     @property
     def name(self) -> str:
         return "transport"
 
     @property
-    def _cost(self) -> Power | Custom:
+    def _cost(self) -> Cost:
         return self.cost
-
-    @property
-    def _limits(self) -> tuple[float, int]:
-        return self.gap, self.rounds
 
 
 def _picked(points: Tensor, rows: Tensor) -> Tensor:
-    """Some rows; of a single column, that of a line, five times as fast."""
+    """Return some rows of the points; indexing the one column of a line as a vector is five times as fast."""
     return points[:, 0].index_select(0, rows)[:, None] if points.shape[1] == 1 else points.index_select(0, rows)
 
 
-def _check(gap: float, rounds: int) -> None:
-    between("gap", gap, 0, 1)
-    whole("rounds", rounds)
-
-
-def _sorted(cost: Power, at: Placed, x: Measure, y: Measure) -> Answer:
+def _sorted(cost: Cost, at: Placed, x: Measure, y: Measure) -> Answer:
+    """Solve on a line, where the monotone plan is optimal for every convex cost."""
     coupling = couple(at.x.T, at.y.T, x, y)
     u, v, total = (part[0] for part in coupling.solved(cost.of_difference))
     rows, columns, mass = (part[0] for part in coupling.arcs())
     return Answer(rows, columns, mass, u, v, float(x.mean(u) + y.mean(v)), float(total), 1, True)
-
-
-def _solved(cost: Power | Custom, at: Placed, x: Measure, y: Measure, rounds: int, gap: float) -> Answer:
-    """Points of weight zero are left out, and get the largest feasible dual."""
-    i, j = (m.weights.detach().nonzero()[:, 0] for m in (x, y))
-    if len(i) == x.n and len(j) == y.n:
-        return certified.solve(Problem(cost, at.x, at.y, x, y), rounds, gap)
-    found = certified.solve(Problem(cost, at.x[i], at.y[j], x.take(i), y.take(j)), rounds, gap)
-    v, _ = pairs.minimum(cost, at.y, at.x[i], found.u)
-    v[j] = found.v
-    u, _ = pairs.minimum(cost, at.x, at.y, v)
-    return found._replace(rows=i[found.rows], columns=j[found.columns], u=u, v=v)

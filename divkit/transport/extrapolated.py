@@ -1,4 +1,4 @@
-"""Two sample sizes against the bias of a plug-in: n against n/2."""
+"""Richardson extrapolation of a plug-in in the sample size: n against n/2."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PerDimension:
 
 
 class _Half(NamedTuple):
-    """Disjoint halves of both samples, whose values are averaged."""
+    """A half of both samples, by the numbers of its rows in each."""
 
     rows: Tensor
     columns: Tensor
@@ -95,15 +95,15 @@ class Extrapolated(Divergence):
         return Bias.UNKNOWN
 
     def solve(self, x: Measure, y: Measure, start: Solution | None = None) -> Solution:
-        solved = [self.base.solve(x, y)]
-        solved += [self.base.solve(x.take(h.rows), y.take(h.columns)) for h in self._halves(x, y)]
-        failed = next((s for s in solved if not s.converged), None)
+        solutions = [self.base.solve(x, y)]
+        solutions += [self.base.solve(x.take(h.rows), y.take(h.columns)) for h in self._halves(x, y)]
+        failed = next((s for s in solutions if not s.converged), None)
         return Solution(
-            state={f"{k}.{key}": value for k, s in enumerate(solved) for key, value in s.state.items()},
+            state={f"{k}.{key}": value for k, s in enumerate(solutions) for key, value in s.state.items()},
             status=failed.status if failed else Status.CONVERGED,
-            steps=sum(s.steps for s in solved),
-            error=max(s.error for s in solved),
-            notes=solved[0].notes,
+            steps=sum(s.steps for s in solutions),
+            error=max(s.error for s in solutions),
+            notes=solutions[0].notes,
         )
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
@@ -125,16 +125,18 @@ class Extrapolated(Divergence):
         return Terms(u, v, Remainder(noise=noise), {**whole_sample.notes, **notes})
 
     def _halves(self, x: Measure, y: Measure) -> list[_Half]:
+        """Return both halves of each random split; rows of weight zero are in none."""
         generator = torch.Generator(device="cpu").manual_seed(self.seed)
-        made = []
+        halves: list[_Half] = []
         for _ in range(self.repeats):
-            kept = [m.weights.detach().nonzero()[:, 0] for m in (x, y)]
-            orders = [k[torch.randperm(len(k), generator=generator, device="cpu").to(k.device)] for k in kept]
-            halves = [(order[: len(order) // 2], order[len(order) // 2 :]) for order in orders]
-            made += [_Half(rows, columns) for rows, columns in zip(*halves)]
-        return made
+            numbers = [m.weights.detach().nonzero()[:, 0] for m in (x, y)]
+            orders = [k[torch.randperm(len(k), generator=generator, device="cpu").to(k.device)] for k in numbers]
+            parts = [(order[: len(order) // 2], order[len(order) // 2 :]) for order in orders]
+            halves += [_Half(rows, columns) for rows, columns in zip(*parts)]
+        return halves
 
 
 def _part(solution: Solution, k: int) -> Solution:
+    """Return the solution of the whole samples (k = 0) or of the k-th half, out of the joint one."""
     prefix = f"{k}."
     return Solution({key.removeprefix(prefix): value for key, value in solution.state.items() if key.startswith(prefix)})

@@ -1,4 +1,8 @@
-"""Transport between Gaussians of the samples' moments: Fréchet's, Bures' or the Gaussian Wasserstein distance."""
+"""Transport between Gaussians of the samples' moments: Fréchet's, Bures' or the Gaussian Wasserstein distance.
+
+With means μ and covariances A and B the value is |μ_x − μ_y|² + tr A + tr B − 2 F(A, B), where the fidelity
+F(A, B) = tr (A^½ B A^½)^½ is the sum of the singular values of A^½ B^½.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,6 @@ from divkit.core.notes import Note
 from divkit.data.measure import Measure
 
 __all__ = ["GaussianWasserstein"]
-
-
-ROUNDING = 1e-13  # of the largest eigenvalue: what a direction without spread is left with
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,23 @@ class GaussianWasserstein(Divergence):
 
 
 class _Moments:
-    """Mean and covariance of one sample without graph, and how a functional of them moves with each row."""
+    """The mean and covariance of one sample, without graph, and how a functional of them moves with each row."""
 
     def __init__(self, rows: Tensor, measure: Measure) -> None:  # rows: (n, d)
         self.rows, self.weights = rows, measure.weights.double()
-        w, held = self.weights.detach(), rows.detach()
-        self.mean = w @ held
-        self.centred = held - self.mean
+        w, points = self.weights.detach(), rows.detach()
+        self.mean = w @ points
+        self.centred = points - self.mean
         self.raw = self.centred.T @ (w[:, None] * self.centred)
         self.shrinkage = _ledoit_wolf(self.centred, self.raw, w) if int((w > 0).sum()) <= rows.shape[1] else 0.0
         self.covariance = float(self._divisor().detach()) * self._shrunk(self.raw)
 
     def influence(self, at_mean: Tensor, at_covariance: Tensor) -> Tensor:  # (d,), (d, d) -> (n,)
-        """Terms whose weighted mean has the derivative of the functional in points and weights; its own value is no matter."""
-        centred = self.rows - self.mean  # the mean held fixed: deviations from it sum to zero
+        """Return terms whose weighted mean has the derivative of a functional in points and weights, but not its value.
+
+        The functional is given by its derivatives in the mean and in the covariance.
+        """
+        centred = self.rows - self.mean  # the mean is without graph: deviations from it sum to zero
         slope = self._shrunk(at_covariance)  # which is its own adjoint
         divisor = self._divisor()
         moved = divisor * (slope * self.raw).sum()  # by the divisor, which depends on the weights
@@ -88,20 +92,20 @@ class _Moments:
         return centred @ at_mean + spread + (moved - moved.detach())
 
     def _divisor(self) -> Tensor:
-        """nₑ/(nₑ − 1), n/(n − 1) for equal weights."""
+        """Return nₑ/(nₑ − 1), which is n/(n − 1) for equal weights; one where a single row has all the weight."""
         rest = 1 - self.weights.square().sum()
-        return 1 / rest if float(rest.detach()) > ROUNDING else torch.ones_like(rest)
+        return 1 / rest if float(rest.detach()) > 1e-13 else torch.ones_like(rest)
 
     def _shrunk(self, matrix: Tensor) -> Tensor:
-        """Towards a multiple of the identity of equal trace."""
+        """Return a matrix shrunk towards the multiple of the identity that has its trace."""
         eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
         return (1 - self.shrinkage) * matrix + self.shrinkage * matrix.trace() / len(matrix) * eye
 
 
 def _fidelity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """tr (A^½ B A^½)^½ and its derivatives in A and B, zero along directions that have no spread.
+    """Return tr (A^½ B A^½)^½ and its derivatives in A and B, zero along directions that have no spread.
 
-    As the sum of the singular values of A^½ B^½, which keeps the digits that a root of the product loses.
+    Singular values of A^½ B^½ keep the digits that a root of the product loses.
     """
     (root_a, inverse_a), (root_b, inverse_b) = _roots(a), _roots(b)
     left, values, right = torch.linalg.svd(root_a @ root_b)
@@ -110,16 +114,16 @@ def _fidelity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The square root of a positive semidefinite matrix, and that of its pseudo-inverse."""
+    """Return the square roots of a positive semidefinite matrix and of its pseudo-inverse."""
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
-    spread = values > ROUNDING * values[-1].clamp(min=0)
+    spread = values > 1e-13 * values[-1].clamp(min=0)  # below lies rounding: no spread in that direction
     roots = torch.where(spread, values.clamp(min=0), 0).sqrt()
     inverses = torch.where(roots > 0, 1 / torch.where(roots > 0, roots, 1), 0)
     return (vectors * roots) @ vectors.T, (vectors * inverses) @ vectors.T
 
 
 def _ledoit_wolf(centred: Tensor, covariance: Tensor, w: Tensor) -> float:
-    """The intensity: what the sample covariance is off by, as a share of what it differs from a multiple of the identity."""
+    """Return Ledoit and Wolf's shrinkage intensity: E|S − Σ|² over |S − level · I|², both estimated, S the covariance."""
     level = covariance.trace() / len(covariance)
     distance = covariance.square().sum() - len(covariance) * level.square()
     fourth = w.square() @ centred.square().sum(1).square() - w.square().sum() * covariance.square().sum()

@@ -1,8 +1,13 @@
-"""The largest sliced transport cost: an optimisation over the sphere whose every iterate is a lower bound."""
+"""The largest sliced transport cost: an optimisation over the sphere whose every iterate is a lower bound.
+
+For a direction θ on the sphere V(θ) is the transport cost of the projections θ·x and θ·y, found by sorting. At a fixed coupling
+of the projections it is convex in θ, so that the normalised gradient, which maximises the tangent over the sphere, never lowers
+it; coupling anew may, and then the step towards it is halved. Several θ (L, d) ascend at once.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -14,14 +19,34 @@ from divkit.core.estimate import Bias, Solution, Status, Terms
 from divkit.data.measure import Measure
 from divkit.lines.coupling import couple
 from divkit.lines.directions import directions
-from divkit.support.checks import whole
+from divkit.support.checks import positive, whole
 from divkit.transport.costs import Power
 
-__all__ = ["MaxSlicedWasserstein"]
+__all__ = ["MaxSlicedWasserstein", "SphereAscent"]
 
-FLAT = 1e-10  # relative rise at which an ascent ends
-STEPS = 500  # or when so many are spent
-SMALL = 1e-7  # part of a step at which one that does not rise is given up
+
+@dataclass(frozen=True)
+class SphereAscent:
+    """When the ascent ends.
+
+    Parameters
+    ----------
+    rise : float
+        The relative rise of the value in a step at which a direction is settled.
+    steps : int
+        The most steps.
+    smallest : float
+        The part of a whole step at which a direction that has not risen is given up.
+    """
+
+    rise: float = 1e-10
+    steps: int = 500
+    smallest: float = 1e-7
+
+    def __post_init__(self) -> None:
+        positive("rise", self.rise)
+        whole("steps", self.steps)
+        positive("smallest", self.smallest)
 
 
 @dataclass(frozen=True)
@@ -41,6 +66,8 @@ class MaxSlicedWasserstein(Divergence):
     restarts : int
         Starts besides the two that the moments give.
     seed : int
+    ascent : SphereAscent
+        When the ascent ends.
 
     Examples
     --------
@@ -55,6 +82,7 @@ class MaxSlicedWasserstein(Divergence):
     p: float = 2.0
     restarts: int = 8
     seed: int = 0
+    ascent: SphereAscent = field(default=SphereAscent(), repr=False)
 
     def __post_init__(self) -> None:
         Power(self.p)
@@ -73,12 +101,12 @@ class MaxSlicedWasserstein(Divergence):
         frame = pairs.frame(x, y)
         search = _Search(frame.x.double(), frame.y.double(), x, y, self.p)
         first = self._starts(x, y, frame) if start is None else start.state["direction"].double()[None]
-        theta, values, steps, risen = search.ascend(first)
+        theta, values, steps, risen = search.ascend(first, self.ascent)
         best = int(values.argmax())
         lower = float(values[best]) * frame.unit(self.p)
         return Solution(
             state={"direction": theta[best].to(x.dtype)},
-            status=Status.CONVERGED if risen <= FLAT else Status.MAX_STEPS,
+            status=Status.CONVERGED if risen <= self.ascent.rise else Status.MAX_STEPS,
             steps=steps,
             error=risen,
             lower=lower,
@@ -91,11 +119,12 @@ class MaxSlicedWasserstein(Divergence):
         u, v, _ = (part[0] for part in coupling.solved(cost))
         if px.requires_grad or py.requires_grad:
             rows, columns, mass = (part[0] for part in coupling.arcs())
-            carried = mass @ cost(px[rows] - py[columns])
-            u = u + (carried - carried.detach())
+            transported = mass @ cost(px[rows] - py[columns])
+            u = u + (transported - transported.detach())
         return Terms(unit * u, unit * v)
 
     def _starts(self, x: Measure, y: Measure, frame: pairs.Frame) -> Tensor:  # -> (restarts + 2, d)
+        """Return the difference of the means, the direction in which covariances differ most, and random directions."""
         (mean_x, at_x), (mean_y, at_y) = (_moments(rows, m) for rows, m in ((frame.x, x), (frame.y, y)))
         values, vectors = torch.linalg.eigh(at_x - at_y)
         widest = vectors[:, values.abs().argmax()]
@@ -106,22 +135,20 @@ class MaxSlicedWasserstein(Divergence):
 
 
 def _moments(rows: Tensor, measure: Measure) -> tuple[Tensor, Tensor]:
+    """Return mean (d,) and covariance (d, d) of rows under the weights of a measure."""
     w, rows = measure.weights.double(), rows.double()
     mean = w @ rows
     return mean, (rows - mean).T @ (w[:, None] * (rows - mean))
 
 
 class _Search:
-    """Ascent on the sphere, all starts at once.
-
-    At a fixed coupling the cost is convex in θ, so that the normalised gradient, the maximum of its tangent over the sphere,
-    never lowers it; coupling anew may, and then the step towards it is halved.
-    """
+    """The value of directions, and the ascent of it on the sphere."""
 
     def __init__(self, x: Tensor, y: Tensor, p: Measure, q: Measure, power: float) -> None:
         self.x, self.y, self.p, self.q, self.cost = x, y, p, q, Power(power).of_difference
 
-    def value(self, theta: Tensor) -> tuple[Tensor, Tensor]:  # (L, d) -> (L,), its gradient (L, d)
+    def value(self, theta: Tensor) -> tuple[Tensor, Tensor]:  # (L, d) -> (L,), (L, d)
+        """Return the transport costs along directions, and their gradients."""
         with torch.enable_grad():
             theta = theta.detach().requires_grad_()
             px, py = theta @ self.x.T, theta @ self.y.T
@@ -130,11 +157,11 @@ class _Search:
             (slope,) = torch.autograd.grad(values.sum(), theta)
         return values.detach(), slope
 
-    def ascend(self, theta: Tensor) -> tuple[Tensor, Tensor, int, float]:
-        """Directions, their values, the steps spent and the last relative rise of the best."""
+    def ascend(self, theta: Tensor, how: SphereAscent) -> tuple[Tensor, Tensor, int, float]:
+        """Return the best directions from `theta`, their values, the steps spent and the last relative rise of the best."""
         values, slope = self.value(theta)
         size, risen = torch.ones_like(values), 0.0
-        for step in range(1, STEPS + 1):
+        for step in range(1, how.steps + 1):
             target = torch.nn.functional.normalize(slope, dim=1)
             trial = torch.nn.functional.normalize(theta + size[:, None] * (target - theta), dim=1)
             new, new_slope = self.value(trial)
@@ -142,9 +169,9 @@ class _Search:
             theta, slope = torch.where(better[:, None], trial, theta), torch.where(better[:, None], new_slope, slope)
             values = torch.where(better, new, values)
             size = torch.where(better, (size * 1.5).clamp(max=4.0), size / 2)
-            moving = torch.where(better, rise > FLAT * values.max(), size > SMALL)
+            moving = torch.where(better, rise > how.rise * values.max(), size > how.smallest)
             best = int(values.argmax())
             risen = float(rise[best].clamp(min=0) / values[best]) if float(values[best]) > 0 else 0.0
             if not bool(moving.any()):
                 return theta, values, step, risen
-        return theta, values, STEPS, risen
+        return theta, values, how.steps, risen

@@ -1,4 +1,4 @@
-"""Any sparse plan made one: marginals scaled down to the weights, what is missing carried in order."""
+"""Rounding of a nearly feasible plan: rows and columns too heavy are scaled down, what is missing is added in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["rounded"]
 
 
 def rounded(rows: Tensor, columns: Tensor, mass: Tensor, x: Measure, y: Measure) -> tuple[Tensor, Tensor, Tensor]:
-    """Arcs of a plan with the marginals of x and y, near the given one; O(n + m) more of them at most.
+    """Return the arcs of a plan near the given one, with the marginals of x and y; at most O(n + m) arcs are added.
 
     Source: Altschuler, Weed and Rigollet (2017), with the missing mass in staircase order instead of a product.
     """
@@ -24,7 +24,7 @@ def rounded(rows: Tensor, columns: Tensor, mass: Tensor, x: Measure, y: Measure)
     i, j = short_a.nonzero()[:, 0], short_b.nonzero()[:, 0]
     if len(i) == 0 or len(j) == 0:
         return rows, columns, mass
-    ends = [short[kept].cumsum(0) for short, kept in ((short_a, i), (short_b, j))]
+    ends = [short[rest].cumsum(0) for short, rest in ((short_a, i), (short_b, j))]
     last = torch.minimum(ends[0][-1], ends[1][-1])
     stops = torch.unique(torch.cat(ends).clamp(max=last))
     left = torch.cat([stops.new_zeros(1), stops[:-1]])
@@ -33,6 +33,7 @@ def rounded(rows: Tensor, columns: Tensor, mass: Tensor, x: Measure, y: Measure)
     return torch.cat([rows, i[at[0]]]), torch.cat([columns, j[at[1]]]), torch.cat([mass, stops - left])
 
 
-def _excess(index: Tensor, mass: Tensor, weights: Tensor) -> Tensor:  # -> (K,) at most one
+def _excess(index: Tensor, mass: Tensor, weights: Tensor) -> Tensor:  # -> (K,)
+    """Return for each arc the factor, at most one, that brings its row's mass down to the row's weight."""
     sums = torch.zeros_like(weights).index_add(0, index, mass)
     return torch.where(sums > weights, weights / torch.where(sums > 0, sums, 1.0), 1.0)[index]

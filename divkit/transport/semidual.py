@@ -1,8 +1,13 @@
-"""The semi-dual of optimal transport with any cost: a potential as a network, its partner by c-transform."""
+"""The semi-dual of optimal transport with any cost: a potential as a network, its partner by c-transform.
+
+A potential v (m,) on the rows of y has the c-transform uᵢ = minⱼ c(xᵢ, yⱼ) − vⱼ, the largest u with uᵢ + vⱼ ≤ c(xᵢ, yⱼ) for
+all pairs. So Σ aᵢ uᵢ + Σ bⱼ vⱼ is a lower bound of the transport cost, a and b being the weights; its gradient in v is taken
+at the minimisers j.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,17 +22,34 @@ from divkit.critic.optimisers import ADAM
 from divkit.critic.staged import Staged
 from divkit.data.measure import Measure
 from divkit.support.checks import positive, whole
-from divkit.transport import certified
-from divkit.transport.costs import Custom, Placed, Power
+from divkit.transport.costs import Cost, Placed, require_cost
 from divkit.transport.rounding import rounded
 
-__all__ = ["SemiDual"]
+__all__ = ["SemiDual", "Training"]
 
-BATCH = 256  # rows of x a step: each is compared with all of y
-LOOK = 50  # steps between values on all rows
-PATIENCE = 6  # looks without a gain after which the potential is settled
 POTENTIAL = perceptron()
-ROWS = 1000  # of each sample, whose mean cost is the unit of the potential
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the training of the potential.
+
+    Parameters
+    ----------
+    batch : int
+        Rows of x a step; each is compared with all of y.
+    every : int
+        Steps between evaluations on all rows.
+    patience : int
+        Evaluations without a gain after which the potential is settled.
+    rows : int
+        Rows of each sample whose mean cost is the unit of the potential.
+    """
+
+    batch: int = 256
+    every: int = 50
+    patience: int = 6
+    rows: int = 1000
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class SemiDual(Divergence):
 
     Parameters
     ----------
-    cost : Power or Custom
+    cost : Cost
         Its values' units are those of the result.
     critic : callable
         From the event shape to a module that returns one number per point.
@@ -55,8 +77,9 @@ class SemiDual(Divergence):
     rate : float
         The learning rate, in units of the mean cost.
     tol : float
-        Relative gain over several looks below which the potential is settled; `Solution.error` is the last one.
+        Relative gain over several evaluations below which the potential is settled; `Solution.error` is the last one.
     seed : int
+    training : Training
 
     Examples
     --------
@@ -68,16 +91,16 @@ class SemiDual(Divergence):
     (True, True, True)
     """
 
-    cost: Power | Custom
+    cost: Cost
     critic: Factory | Perceptron = POTENTIAL
     steps: int = 3000
     rate: float = 3e-3
     tol: float = 1e-3
     seed: int = 0
+    training: Training = field(default=Training(), repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.cost, Power | Custom):
-            raise TypeError(f"cost must be a Power or a Custom(function); got {self.cost!r}.")
+        require_cost(self.cost)
         whole("steps", self.steps)
         positive("rate", self.rate)
         positive("tol", self.tol)
@@ -99,7 +122,7 @@ class SemiDual(Divergence):
         v, _ = pairs.minimum(self.cost, at.y.detach(), near.x, u)  # of every row, and no less than before
         u, nearest = pairs.minimum(self.cost, at.x.detach(), at.y.detach(), v)
         arcs = rounded(torch.arange(x.n, device=nearest.device), nearest, x.weights.detach().double(), x, y)
-        upper = float(arcs[2] @ certified.along(self.cost, at.x.detach(), at.y.detach(), *arcs[:2]))
+        upper = float(arcs[2] @ self.cost.of_pairs(at.x.detach(), at.y.detach(), *arcs[:2]))
         lower = float(x.mean(u) + y.mean(v))
         return Solution(
             {"u": u * at.unit, "v": v * at.unit, "nearest": nearest},
@@ -115,13 +138,14 @@ class SemiDual(Divergence):
         return Terms(self.cost.along(at.x, at.y.index_select(0, nearest)) * at.unit - v[nearest], v)
 
     def _trained(self, at: Placed, x: Measure, y: Measure) -> tuple[Tensor, int, float]:
-        """The best potential on y (m,), the steps spent, and the relative gain of the last looks."""
+        """Return the best potential on y (m,), the steps spent, and the relative gain of the last evaluations."""
+        how = self.training
         generator = torch.Generator().manual_seed(self.seed)
         p, q = Measure._of(at.x, None), Measure._of(at.y, None)
         network = build(self.critic, q, self.seed)
         if isinstance(network, Staged):
             network.standardise(p, q)
-        some = (t[torch.randperm(len(t), generator=generator)[:ROWS].to(t.device)] for t in (at.x, at.y))
+        some = (t[torch.randperm(len(t), generator=generator)[: how.rows].to(t.device)] for t in (at.x, at.y))
         unit = float(self.cost.evaluate(*some).abs().mean()) or 1.0
         optimiser = ADAM(network.parameters(), self.rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps, self.rate / 100)
@@ -129,13 +153,13 @@ class SemiDual(Divergence):
         with torch.enable_grad():
             for step in range(self.steps + 1):
                 v = unit * score(network, q).double()
-                if step % LOOK == 0 or step == self.steps:
+                if step % how.every == 0 or step == self.steps:
                     values.append(self._value(at, v.detach(), x, y))
                     if values[-1] == max(values):
                         best = v.detach()
-                    if len(values) > PATIENCE and _gain(values) <= self.tol:
+                    if _gain(values, how.patience) <= self.tol:
                         break
-                rows = torch.randperm(x.n, generator=generator)[:BATCH].to(at.x.device)
+                rows = torch.randperm(x.n, generator=generator)[: how.batch].to(at.x.device)
                 _, nearest = pairs.minimum(self.cost, at.x[rows], at.y, v.detach())
                 w = x.weights.detach()[rows].double()
                 optimiser.zero_grad()
@@ -143,16 +167,17 @@ class SemiDual(Divergence):
                 torch.autograd.backward(loss)
                 optimiser.step()
                 schedule.step()
-        return best, step, _gain(values)
+        return best, step, _gain(values, how.patience)
 
     def _value(self, at: Placed, v: Tensor, x: Measure, y: Measure) -> float:
+        """Return the lower bound that a potential v on y proves."""
         u, _ = pairs.minimum(self.cost, at.x, at.y, v)
         return float(x.mean(u) + y.mean(v))
 
 
-def _gain(values: list[float]) -> float:
-    """Of the best value within the last looks, over the best before them, relative."""
-    if len(values) <= PATIENCE:
+def _gain(values: list[float], last: int) -> float:
+    """Return the relative gain of the best value over the best before the `last` ones; infinite where there is none before."""
+    if len(values) <= last:
         return torch.inf
-    before, now = max(values[:-PATIENCE]), max(values)
+    before, now = max(values[:-last]), max(values)
     return (now - before) / abs(now) if now > before else 0.0

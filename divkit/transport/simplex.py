@@ -1,4 +1,8 @@
-"""Network simplex solvers, by POT, behind checks: costs are rescaled, result codes read."""
+"""Network simplex solvers, by POT, behind checks: costs are rescaled, result codes read.
+
+They solve min Σ cᵢⱼ πᵢⱼ over plans π ≥ 0 with marginals a and b; dual potentials u and v satisfy uᵢ + vⱼ ≤ cᵢⱼ on the arcs.
+POT takes no negative costs, and takes those below 1e-12 for zero: costs are moved by `least` and divided by `scale`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,11 @@ from torch import Tensor
 
 __all__ = ["Code", "Flow", "dense", "sparse"]
 
-PIVOTS = 1_000_000_000  # in effect no limit: what bounds the work is the number of rounds
+PIVOTS = 1_000_000_000  # pivots after which POT stops: in effect no limit, since rounds bound the work
 
 
 class Code(IntEnum):
-    """What POT's solver says of a result; a cost of 0.0 comes with the others."""
+    """The result codes of POT's solver; with any but OPTIMAL it returns a cost of 0.0."""
 
     INFEASIBLE = 0
     OPTIMAL = 1
@@ -61,16 +65,18 @@ def sparse(
 
 
 def _measured(costs: Tensor) -> tuple[float, float]:
-    """What makes costs not negative and at most one: the solvers take no others, and below 1e-12 they are zero."""
+    """Return (least, scale), by which (costs − least)/scale lie in [0, 1]."""
     least = min(float(costs.min()), 0.0)
     return least, float(costs.max()) - least or 1.0
 
 
 def _array(t: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a tensor as the contiguous float64 array that POT takes."""
     return np.ascontiguousarray(t.numpy(force=True), dtype=np.float64)
 
 
 def _flow(rows: Any, columns: Any, mass: Any, u: Any, v: Any, code: int, like: Tensor) -> Flow:
+    """Return POT's arrays as a flow on the device of `like`."""
     i, j, f, alpha, beta = (torch.from_numpy(np.asarray(t)).to(like.device) for t in (rows, columns, mass, u, v))
     shift = beta.mean()  # the sparse solver's potentials hang on an artificial arc that costs n + m times the dearest
     return Flow(i, j, f, alpha + shift, beta - shift, Code(int(code)))

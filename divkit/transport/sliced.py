@@ -23,8 +23,7 @@ from divkit.transport.costs import Power
 
 __all__ = ["SlicedWasserstein"]
 
-GROUPS = 8  # of orthogonal directions whose means tell their own error
-CHUNK = 1 << 22  # numbers in a batch of projected columns: bounds the memory of many directions
+CHUNK = 1 << 22  # projected numbers in memory at once, 16 to 32 MB: bounds what many directions take
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class SlicedWasserstein(Divergence):
         return Solution(state={"directions": fresh}, steps=step)
 
     def _slices(self, x: Measure, y: Measure, frame: pairs.Frame, theta: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """For chunks of directions, in the frame: values (L,), and the potentials (n,), (m,) summed over them."""
+        """Yield for each chunk of L directions, in the frame, values (L,) and potentials (n,), (m,) summed over the chunk."""
         cost = Power(self.p).of_difference
         for part in theta.tensor_split(1 + len(theta) * (x.n + y.n) // CHUNK):
             px, py = part @ frame.x.T, part @ frame.y.T  # (L, n), (L, m)
@@ -90,8 +89,8 @@ class SlicedWasserstein(Divergence):
             values = u @ x.weights.detach().double() + v @ y.weights.detach().double()
             if px.requires_grad or py.requires_grad:
                 arcs = coupling.arcs()
-                carried = (arcs.mass * cost(px.gather(1, arcs.rows) - py.gather(1, arcs.columns)).double()).sum(1)
-                values = values + (carried - carried.detach())
+                transported = (arcs.mass * cost(px.gather(1, arcs.rows) - py.gather(1, arcs.columns)).double()).sum(1)
+                values = values + (transported - transported.detach())
             yield values, u.sum(0), v.sum(0)
 
     def terms(self, x: Measure, y: Measure, solution: Solution) -> Terms:
@@ -102,15 +101,15 @@ class SlicedWasserstein(Divergence):
         u, v = sum(us) / len(theta), sum(vs) / len(theta)
         moved = each.mean() - each.detach().mean()  # zero, with the gradient of the transported costs
         d = frame.x.shape[1]
-        said = too_few(len(theta), d)
-        noise = math.nan if said else unit * _noise(each.detach(), d)
-        notes: Notes = {Note.PROJECTIONS: len(theta), Note.STDERR_OF_PROJECTIONS: noise, **said}
+        missing = too_few(len(theta), d)
+        noise = math.nan if missing else unit * _noise(each.detach(), d)
+        notes: Notes = {Note.PROJECTIONS: len(theta), Note.STDERR_OF_PROJECTIONS: noise, **missing}
         return Terms(unit * (u + moved), unit * v, Remainder(noise=noise), notes)
 
 
 def _noise(values: Tensor, d: int) -> float:
-    """The standard error of the mean over directions: of groups of d orthogonal ones where there are enough to tell."""
+    """Return the standard error of the mean over directions: of groups of d orthogonal ones, if there are eight."""
     groups = len(values) // d
-    if groups >= GROUPS:
+    if groups >= 8:
         values = values[: groups * d].view(groups, d).mean(1)  # a group that is not full varies more
     return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else 0.0

@@ -23,7 +23,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_names_and_options() -> None:
     assert isinstance(dk.names(), tuple)
     assert registry.options("alpha")[0] == "order"
-    assert registry.options("sinkhorn") == ("epsilon", "p", "tol", "sweeps", "reach")
+    assert registry.options("sinkhorn") == ("epsilon", "p", "tol", "sweeps", "reach", "cost")
     for name in dk.names():
         assert registry.options(name) is not None
 

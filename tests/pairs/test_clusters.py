@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from divkit.pairs.clusters import clusters
-from divkit.transport.coupling import Cloud
+from divkit.transport.problem import Cloud
 
 
 @pytest.mark.parametrize("n", [256, 300, 1000])

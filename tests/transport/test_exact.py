@@ -14,7 +14,7 @@ from traits import samples, weights
 
 import divkit as dk
 from divkit.data.measure import Measure
-from divkit.transport import Custom, SlicedWasserstein, Transport, Wasserstein
+from divkit.transport import CustomCost, SlicedWasserstein, Transport, Wasserstein
 
 
 @pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
@@ -105,7 +105,7 @@ COSTS = {
 @pytest.mark.parametrize(("n", "m"), [(40, 30), (900, 800)])
 def test_costs_of_any_sign_and_kind_are_solved(cost: str, n: int, m: int) -> None:
     x, y = samples(n, m, 2)
-    e = Transport(Custom(COSTS[cost])).estimate(x, y)
+    e = Transport(CustomCost(COSTS[cost])).estimate(x, y)
     table = COSTS[cost](x[:, None], y[None]).double()
     least = float(table.min())  # POT itself fails where no cost is positive
     expected = ot.emd2([], [], (table - least).numpy(), numItermax=10_000_000) + least

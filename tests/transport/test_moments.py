@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal
 from traits import samples
 
 import divkit as dk
-from divkit.transport import Extrapolated, MaxSlicedWasserstein, PerDimension, Wasserstein
+from divkit.transport import Extrapolated, MaxSlicedWasserstein, PerDimension, SphereAscent, Wasserstein
 
 F64 = torch.float64
 
@@ -77,6 +77,19 @@ def test_max_sliced_sees_a_shift_that_random_directions_miss() -> None:
     assert e.converged
     equal = dk.estimate("max-sliced-w2", normal(600, 50, 2), normal(600, 50, 3))
     assert 0 < equal.value < 0.5 * e.value
+
+
+def test_an_ascent_may_end_early_and_says_so() -> None:
+    x, y = samples(60, 80, 4)
+    best = MaxSlicedWasserstein().estimate(x, y)
+    loose = MaxSlicedWasserstein(ascent=SphereAscent(rise=1e-2)).estimate(x, y)
+    assert loose.solution.steps < best.solution.steps
+    assert 0.9 * best.value < loose.value <= best.value
+    assert loose.settings == best.settings
+    with pytest.warns(dk.ConvergenceWarning, match="step limit"):
+        MaxSlicedWasserstein(ascent=SphereAscent(steps=1)).estimate(x, y)
+    with pytest.raises(ValueError, match="steps must be a whole number"):
+        SphereAscent(steps=0)
 
 
 def test_no_direction_beats_the_direction_found() -> None:

@@ -7,15 +7,15 @@ import torch
 from traits import samples
 
 import divkit as dk
-from divkit.transport import Custom, Power, SemiDual, Transport
+from divkit.transport import Cost, CustomCost, Power, SemiDual, Transport
 
-CITY = Custom(lambda x, y: (x - y).abs().sum(-1))
-CAPPED = Custom(lambda x, y: (x - y).square().sum(-1).clamp(max=1.0))  # no metric, not convex
+CITY = CustomCost(lambda x, y: (x - y).abs().sum(-1))
+CAPPED = CustomCost(lambda x, y: (x - y).square().sum(-1).clamp(max=1.0))  # no metric, not convex
 
 
 @pytest.mark.filterwarnings("ignore::divkit.ConvergenceWarning")
 @pytest.mark.parametrize("cost", [Power(1.0), Power(2.0), CITY, CAPPED])
-def test_it_bounds_the_exact_cost_from_below_and_comes_near(cost: Power | Custom) -> None:
+def test_it_bounds_the_exact_cost_from_below_and_comes_near(cost: Cost) -> None:
     x, y = samples(80, 70, 2)
     exact = Transport(cost).estimate(x, y)
     e = SemiDual(cost, steps=600).estimate(x, y)
@@ -66,7 +66,7 @@ def test_the_same_call_gives_the_same_number() -> None:
 
 
 def test_arguments_out_of_range_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"cost must be a Power or a Custom\(function\); got 2"):
+    with pytest.raises(TypeError, match=r"cost must be a Cost, such as Power\(2\) or CustomCost\(function\); got 2"):
         SemiDual(2)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="steps must be a whole number of at least 1; got 0"):
         SemiDual(CITY, steps=0)

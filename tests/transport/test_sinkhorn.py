@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,10 @@ from traits import samples
 
 import divkit as dk
 from divkit.data.measure import pair
-from divkit.transport import EntropicOT, Relative, Sinkhorn
+from divkit.transport import EntropicOT, Power, Relative, Sinkhorn
+from divkit.transport.entropic import Solver
+from divkit.transport.newton import Newton
+from divkit.transport.problem import Cloud, EntropicProblem
 
 
 def marginals(x: torch.Tensor, y: torch.Tensor, e: dk.Estimate, p: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,15 +114,15 @@ def test_an_epsilon_of_a_thousandth_of_the_mean_cost_is_solved(name: str, d: int
     assert e.solution.steps < 150
 
 
-def test_newton_agrees_with_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newton_agrees_with_sweeps() -> None:
     x, y = samples(80, 70, 2)
-    fast = EntropicOT(Relative(5e-3), tol=1e-6).estimate(x, y)
-    monkeypatch.setattr("divkit.transport.newton.DENSE", 0)
-    slow = EntropicOT(Relative(5e-3), tol=1e-6).estimate(x, y)
-    assert fast.converged
-    assert slow.converged
-    assert fast.value == pytest.approx(slow.value, rel=1e-8)
-    assert fast.solution.steps < slow.solution.steps
+    clouds = (Cloud(s, torch.full((len(s),), -math.log(len(s)), dtype=torch.float64)) for s in (x, y))
+    problem = EntropicProblem(Power(2.0), *clouds, epsilon=5e-3 * float(torch.cdist(x, y).square().mean()))
+    fast, slow = (Solver(1e-6, 1000, newton=newton).pair(problem) for newton in (Newton(), Newton(dense=0)))
+    assert max(fast.error, slow.error) <= 1e-6
+    values = [problem.dual(p.image, p.g) for p in (fast, slow)]
+    assert values[0] == pytest.approx(values[1], rel=1e-8)
+    assert fast.sweeps < slow.sweeps
 
 
 @pytest.mark.parametrize("tol", [1e-1, 1e-4])
