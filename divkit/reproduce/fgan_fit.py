@@ -109,7 +109,7 @@ class Game:
         return float(mu), float(sigma), criterion
 
 
-TARGET = Mixture((0.33, 0.67), (-1.0, 2.0), (0.065**0.5, 2.0**0.5))
+TARGET = Mixture((0.33, 1 - 0.33), (-1.0, 2.0), (0.065**0.5, 2.0**0.5))
 
 
 class Fit(NamedTuple):
