@@ -13,7 +13,7 @@ from torch.distributions import Exponential, Laplace, Normal
 
 import divkit as dk
 from divkit.critic import Ascent, Variational
-from divkit.critic.ascent import Task, ascend
+from divkit.critic.ascent import Task, ascend, score
 from divkit.critic.logit_network import LogitNetwork
 from divkit.critic.networks import restore
 from divkit.critic.penalties import FREE
@@ -75,7 +75,7 @@ def test_an_arbitrary_start_is_no_candidate() -> None:
     """Held-out rows that contradict the training rows: without doubt the trained critic is kept, with doubt the start."""
     x, y = shifted(100, 100)
     fit, held = pair(x + 1.0, y), pair(y, x + 1.0)
-    task = Task(Bound(GAN).ascend, FREE, Bound(GAN).witness)
+    task = Task(Bound(GAN).ascend, FREE, lambda network, y: lambda m: score(network, m))
     for doubt, trained in ((0.0, True), (1.0, False)):
         network = LogitNetwork(torch.Size([1]))
         start = {key: value.clone() for key, value in network.state_dict().items()}
