@@ -14,12 +14,13 @@ from divkit.support.warnings import caution
 if TYPE_CHECKING:
     from divkit.core.divergence import Divergence
 
-__all__ = ["build", "get", "named", "names", "options", "register"]
+__all__ = ["accept", "build", "get", "named", "names", "options", "register"]
 
 Factory = Callable[..., "Divergence"]
 Made = TypeVar("Made")
 
 _FACTORIES: dict[str, Factory] = {}
+_MAKERS: dict[type, Callable[[Any], Divergence]] = {}
 _FAMILIES = ("divkit.fdiv", "divkit.transport", "divkit.kernel", "divkit.critic")
 _loaded: list[bool] = []
 
@@ -44,6 +45,18 @@ def register(name: str, factory: Factory) -> None:
     if name in _FACTORIES:
         raise ValueError(f"the name {name!r} is registered already; choose another.")
     _FACTORIES[name] = factory
+
+
+def accept(kind: type, maker: Callable[[Any], Divergence]) -> None:
+    """Let objects of a class stand wherever a divergence is named: `maker` turns one into a divergence.
+
+    Examples
+    --------
+    >>> import divkit as dk
+    >>> dk.get("js") == dk.Criterion(dk.fdiv.JS).divergence
+    True
+    """
+    _MAKERS[kind] = maker
 
 
 def names() -> tuple[str, ...]:
@@ -114,7 +127,7 @@ def build(name: str, factories: Mapping[str, Callable[..., Made]], kind: str, fi
 def named(divergence: Any, **fields: Any) -> tuple[str, Divergence]:
     """Return a divergence with its name: a name stays as it was written.
 
-    A record, a dual or a kernel is turned into a divergence by its own method ``divergence()``.
+    A record, a dual or a kernel is turned into a divergence by what its family told `accept`.
 
     Raises
     ------
@@ -127,8 +140,9 @@ def named(divergence: Any, **fields: Any) -> tuple[str, Divergence]:
         return divergence, get(divergence, **fields)
     if fields:
         raise TypeError(f"fields ({', '.join(fields)}) go with a name; this divergence has its own: use dataclasses.replace.")
-    if inspect.ismethod(getattr(divergence, "divergence", None)):
-        divergence = divergence.divergence()
+    maker = next((_MAKERS[kind] for kind in type(divergence).__mro__ if kind in _MAKERS), None)
+    if maker is not None:
+        divergence = maker(divergence)
     if not isinstance(divergence, Divergence):
         raise TypeError(
             f"a divergence is named by a string, is a Divergence, or a record, dual or kernel that makes one; "

@@ -1,5 +1,6 @@
 """Critics: networks trained to witness a divergence, and the one class that runs them."""
 
+from divkit.core.registry import accept
 from divkit.critic.ascent import Ascent
 from divkit.critic.choice import Choice, linear, quadratic
 from divkit.critic.dual import Dual
@@ -14,31 +15,9 @@ from divkit.critic.shrunk import Shrunk
 from divkit.critic.variational import TrainingDiverged, Variational
 
 __all__ = [
-    "R1",
-    "Adam",
-    "Ascent",
-    "Choice",
-    "Clip",
-    "CramerSurrogate",
-    "Dual",
-    "Featured",
-    "Free",
-    "GradientPenalty",
-    "GroupSort",
-    "Kantorovich",
-    "LogitNetwork",
-    "Orthonormal",
-    "Penalty",
-    "Perceptron",
-    "RMSProp",
-    "Shrunk",
-    "Spectral",
-    "TrainingDiverged",
-    "Variational",
-    "groupsort",
-    "linear",
-    "mlp",
-    "perceptron",
-    "quadratic",
-    "spectral",
+    "R1", "Adam", "Ascent", "Choice", "Clip", "CramerSurrogate", "Dual", "Featured", "Free", "GradientPenalty", "GroupSort",
+    "Kantorovich", "LogitNetwork", "Orthonormal", "Penalty", "Perceptron", "RMSProp", "Shrunk", "Spectral", "TrainingDiverged",
+    "Variational", "groupsort", "linear", "mlp", "perceptron", "quadratic", "spectral",
 ]
+
+accept(Dual, Variational)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,17 +12,11 @@ from torch import Tensor
 from divkit.core.estimate import Bias
 from divkit.core.notes import Notes
 from divkit.critic.choice import Choice
+from divkit.critic.dual import Dual, ScorePair, Scores, Sides
 from divkit.critic.networks import Factory
 from divkit.data.measure import Measure
 
-if TYPE_CHECKING:
-    from divkit.critic.dual import Dual
-
 __all__ = ["Bounded", "Calibrated", "Calibration", "Certifying", "CriticBiased", "Rescaled", "ScorePair", "Scores", "Sides"]
-
-Scores = Callable[[Measure], Tensor]  # a measure of n points to their scores (n,)
-Sides = tuple[Measure, Measure]  # rows of x, and of y
-ScorePair = tuple[Tensor, Tensor]  # scores of x (n,) and of y (m,)
 
 
 class Calibration(NamedTuple):

@@ -6,21 +6,20 @@ The symbols are x and y, samples of P and Q, and s (n,) and t (m,), a critic's s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor, nn
 
 from divkit.core.estimate import Bias, Terms
 from divkit.core.notes import Notes
-from divkit.critic.abilities import ScorePair, Scores
 from divkit.data.measure import Measure
 
-if TYPE_CHECKING:
-    from divkit.critic.variational import Variational
+__all__ = ["Dual", "FeatureDual", "ScorePair", "Scores", "Sides", "diagnosed"]
 
-__all__ = ["Dual", "FeatureDual", "diagnosed"]
+Scores = Callable[[Measure], Tensor]  # a measure of n points to their scores (n,)
+Sides = tuple[Measure, Measure]  # rows of x, and of y
+ScorePair = tuple[Tensor, Tensor]  # scores of x (n,) and of y (m,)
 
 
 class Dual(ABC):
@@ -52,12 +51,6 @@ class Dual(ABC):
     def diagnose(self, s: Tensor, t: Tensor, x: Measure, y: Measure, terms: Terms, cut: ScorePair) -> Notes:
         """Return notes on the `terms` of these scores, from each of which the calibration has cut off so much."""
         return {}
-
-    def divergence(self) -> Variational:
-        """Return the estimator by a trained critic of this dual, which stands wherever a divergence's name does."""
-        from divkit.critic.variational import Variational
-
-        return Variational(self)
 
 
 class FeatureDual(Dual):

@@ -43,7 +43,7 @@ class Featured(FeatureDual):
     True
     """
 
-    divergence: Divergence = field()  # type: ignore[assignment]  # no default: `Dual` has a method of this name
+    divergence: Divergence = field()  # no default: `Dual` has a method of this name
 
     @property
     def name(self) -> str:  # type: ignore[override]

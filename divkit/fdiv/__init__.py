@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from divkit.core.registry import register
-from divkit.critic import Ascent, Dual, Variational
+from divkit.core.registry import accept, register
+from divkit.critic import Ascent, Dual, Shrunk, Variational, groupsort
 from divkit.fdiv import table
 from divkit.fdiv.adversarial import Adversarial, NonSaturating
 from divkit.fdiv.bounds import Bound
@@ -18,6 +18,7 @@ from divkit.fdiv.given import Given
 from divkit.fdiv.information import mutual_information
 from divkit.fdiv.neighbours import NearestNeighbourKL, NearestNeighbourRenyi
 from divkit.fdiv.ratio import DensityRatio
+from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import *  # noqa: F403
 from divkit.fdiv.tightened import Tightened
 
@@ -72,3 +73,7 @@ register("kl-knn", NearestNeighbourKL)
 register("renyi-knn", NearestNeighbourRenyi)
 for _name, _record in table.TABLE.items():
     register(f"{_name}-classifier", partial(Classifier, _record))
+
+accept(FDivergence, lambda record: Variational(Bound(record)))
+accept(GammaBound, lambda dual: Variational(dual, Shrunk(groupsort())))
+accept(DensityRatio, lambda ratio: ratio.divergence())

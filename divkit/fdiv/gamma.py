@@ -11,7 +11,7 @@ from torch import Tensor
 
 from divkit.core.estimate import Bias, Terms
 from divkit.core.notes import Notes
-from divkit.critic import Dual, Shrunk, Variational, groupsort
+from divkit.critic import Dual
 from divkit.critic.abilities import Calibration, ScorePair, Scores, Sides
 from divkit.data.measure import Measure
 from divkit.fdiv.diagnoses import tail_notes
@@ -64,10 +64,6 @@ class GammaBound(Dual):
     @property
     def problem(self) -> Hashable:
         return self
-
-    def divergence(self) -> Variational:
-        """Return the estimator by critics of Lipschitz constant one, which stands wherever a divergence's name does."""
-        return Variational(self, Shrunk(groupsort()))
 
     def in_units(self, unit: float) -> GammaBound:
         return replace(self, lipschitz=self.lipschitz * unit)

@@ -17,7 +17,7 @@ from torch import Tensor
 from divkit.fdiv.interval import Interval
 
 if TYPE_CHECKING:
-    from divkit.critic import Variational
+    pass
 
 __all__ = ["FARTHEST_LOGIT", "BoundPair", "FDivergence", "Formulas", "Function", "Pair"]
 
@@ -184,18 +184,6 @@ class FDivergence:
         v = torch.tensor([-end, end], dtype=torch.float64)
         worst = torch.cat([self.a(v).square() * torch.exp(v.clamp(max=0)), self.b(v).square() * torch.exp(-v.clamp(min=0))])
         return float(worst.max()) < 1e6  # at v = 300 exponentials that outgrow eᵛ are far larger; |v|² is not
-
-    def divergence(self) -> Variational:
-        """Return the estimator of this divergence by a trained logit, as ``dk.get(name)`` does for a record of the table.
-
-        >>> from divkit.fdiv.table import KL
-        >>> KL.divergence().name
-        'kl'
-        """
-        from divkit.critic import Variational
-        from divkit.fdiv.bounds import Bound
-
-        return Variational(Bound(self))
 
 
 @lru_cache(maxsize=256)

@@ -43,9 +43,15 @@ class Reliability(NamedTuple):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw observed against predicted shares with bars of two standard errors, on `ax` or on a new figure's axes."""
-        from divkit.fdiv.reliability_plot import draw  # matplotlib, for those who want a picture
+        from matplotlib.figure import Figure  # for those who want a picture
 
-        return draw(self, ax)
+        ax = ax or Figure(figsize=(4.0, 4.0), layout="constrained").add_subplot()
+        ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
+        bars, label = (2 * self.stderr).tolist(), "observed ± 2 standard errors"
+        ax.errorbar(self.predicted.tolist(), self.observed.tolist(), yerr=bars, fmt="o", markersize=4, label=label)
+        ax.set(xlabel="predicted probability of x", ylabel="observed share of x", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        ax.legend(loc="upper left", frameon=False)
+        return ax
 
 
 @torch.no_grad()

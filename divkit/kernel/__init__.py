@@ -1,6 +1,6 @@
 """Kernel distances: MMD, energy and Cramér distance."""
 
-from divkit.core.registry import register
+from divkit.core.registry import accept, register
 from divkit.kernel import kernels
 from divkit.kernel.blocks import BlockMMD
 from divkit.kernel.features import FourierMMD
@@ -12,3 +12,4 @@ __all__ = ["MMD", "BlockMMD", "Energy", "FourierMMD", "SlicedEnergy", "kernels",
 
 for _name, _factory in FACTORIES.items():
     register(_name, _factory)
+accept(kernels.Kernel, MMD)

@@ -17,7 +17,7 @@ from divkit.kernel.median import Median
 from divkit.pairs import Form, PairFunction
 
 if TYPE_CHECKING:
-    from divkit.kernel.mmd import MMD
+    pass
 
 __all__ = ["Kernel", "Product", "Sum"]
 
@@ -42,12 +42,6 @@ class Kernel(PairFunction):
         if self.form.vanishes:  # coincident points pull nowhere
             slope = slope.masked_fill((s == 0) & ~slope.isfinite(), 0.0)
         return value.detach(), slope, self.form.unit
-
-    def divergence(self) -> MMD:
-        """Return the unbiased MMD² with this kernel."""
-        from divkit.kernel.mmd import MMD  # which has kernels for fields
-
-        return MMD(self)
 
     def medians(self) -> dict[str, Median]:
         """Return the fields that the median heuristic sets, all of them distances."""

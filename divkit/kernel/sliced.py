@@ -101,7 +101,7 @@ class SlicedEnergy(PairStatistic):
         notes: Notes = {
             Note.PROJECTIONS: len(theta),
             Note.STDERR_OF_PROJECTIONS: frame.scale * noise,
-            **remark,
+            **({Note.STDERR: remark} if remark else {}),
             Note.ENERGY: constant * frame.scale * float(values.detach().mean()),
         }
         energy = with_errors(kernel, (x, frame.x, constant * alpha), (y, frame.y, constant * beta), second)

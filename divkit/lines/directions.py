@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from divkit.core.notes import Note, Notes
-
 __all__ = ["directions", "too_few"]
 
 
@@ -22,11 +20,11 @@ def directions(count: int, d: int, seed: int, like: Tensor) -> Tensor:  # -> (co
     return (rows * signs).to(dtype=like.dtype, device=like.device)
 
 
-def too_few(count: int, d: int, minimum: int = 5) -> Notes:
-    """Return a note why there is no standard error, or no note.
+def too_few(count: int, d: int, minimum: int = 5) -> str:
+    """Return the reason why there is no standard error, or an empty text.
 
     The deviation of fewer than `minimum` directions is too rough for one. In one dimension all directions are one, and exact.
     """
     if d == 1 or count >= minimum:
-        return {}
-    return {Note.STDERR: f"no standard error from {count} projection(s); a minimum of {minimum} is required"}
+        return ""
+    return f"no standard error from {count} projection(s); a minimum of {minimum} is required"

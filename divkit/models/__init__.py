@@ -21,23 +21,6 @@ from divkit.models.recipes import RECIPES, build
 from divkit.models.vae import VAE
 
 __all__ = [
-    "AVB",
-    "GAN",
-    "RECIPES",
-    "VAE",
-    "WAE",
-    "Data",
-    "GumbelVAE",
-    "Model",
-    "NotFinite",
-    "Relaxation",
-    "Sampler",
-    "Training",
-    "build",
-    "fit",
-    "gumbel",
-    "load",
-    "maximum",
-    "relaxed",
-    "straight_through",
+    "AVB", "GAN", "RECIPES", "VAE", "WAE", "Data", "GumbelVAE", "Model", "NotFinite", "Relaxation", "Sampler", "Training",
+    "build", "fit", "gumbel", "load", "maximum", "relaxed", "straight_through",
 ]

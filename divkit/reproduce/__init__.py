@@ -31,21 +31,8 @@ from divkit.reproduce.toys import TOYS
 from divkit.reproduce.wae_any import WAE_ANY
 
 __all__ = [
-    "CASES",
-    "OTHER_DATA",
-    "UNCONFIRMED",
-    "Case",
-    "Outcome",
-    "Quantity",
-    "Result",
-    "Row",
-    "Setup",
-    "at_least",
-    "at_most",
-    "load",
-    "near",
-    "perform",
-    "write",
+    "CASES", "OTHER_DATA", "UNCONFIRMED", "Case", "Outcome", "Quantity", "Result", "Row", "Setup", "at_least", "at_most",
+    "load", "near", "perform", "write",
 ]
 
 _CASES = (  # in the order of the report: exact ones first

@@ -12,22 +12,8 @@ from divkit.transport.sinkhorn import EntropicOT, Relative, Sinkhorn
 from divkit.transport.sliced import SlicedWasserstein
 
 __all__ = [
-    "Cost",
-    "Custom",
-    "CustomCost",
-    "EntropicOT",
-    "Extrapolated",
-    "GaussianWasserstein",
-    "MaxSlicedWasserstein",
-    "PerDimension",
-    "Power",
-    "Relative",
-    "SemiDual",
-    "Sinkhorn",
-    "SlicedWasserstein",
-    "SphereAscent",
-    "Transport",
-    "Wasserstein",
+    "Cost", "Custom", "CustomCost", "EntropicOT", "Extrapolated", "GaussianWasserstein", "MaxSlicedWasserstein", "PerDimension",
+    "Power", "Relative", "SemiDual", "Sinkhorn", "SlicedWasserstein", "SphereAscent", "Transport", "Wasserstein",
 ]
 
 

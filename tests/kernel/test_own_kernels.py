@@ -12,6 +12,7 @@ from torch import Tensor
 from traits import samples, weights
 
 import divkit as dk
+from divkit.core.registry import named
 from divkit.kernel import MMD
 from divkit.kernel.kernels import (
     IMQ,
@@ -131,7 +132,7 @@ def test_a_median_is_found_whatever_its_field_is_called() -> None:
 
 def test_a_kernel_is_a_divergence() -> None:
     x, y = samples(20, 25)
-    assert IMQ(2.0).divergence() == MMD(IMQ(2.0)) == dk.get("mmd", kernel=IMQ(2.0))
+    assert named(IMQ(2.0))[1] == MMD(IMQ(2.0)) == dk.get("mmd", kernel=IMQ(2.0))
     assert dk.estimate(IMQ(2.0), x, y).value == dk.get("mmd", kernel=IMQ(2.0)).estimate(x, y).value
 
 
