@@ -71,10 +71,10 @@ def _cases() -> str:
 
 def _notes() -> str:
     """The keys of notes by kind: what each is, and what it means."""
-    from divkit.core.notes import Kind, Note
+    from divkit.core.notes import Note, NoteKind
 
     lines = [".. list-table::", "   :header-rows: 1", "   :widths: 24 30 46", "", "   * - key", "     - kind", "     - meaning"]
-    for kind in Kind:
+    for kind in NoteKind:
         for note in (note for note in Note if note.kind is kind):
             lines += [f"   * - ``{note}``", f"     - {kind.value}", f"     - {_plain(note.meaning)}"]
     return "\n".join(lines) + "\n"

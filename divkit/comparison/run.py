@@ -15,8 +15,9 @@ from torch import Tensor
 from divkit.comparison.findings import Row
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Solution
-from divkit.core.modes import without_graph
+from divkit.core.graph import without_graph
 from divkit.data.measure import Measure
+from divkit.data.sampling import random_rows
 from divkit.support.progress import Progress
 from divkit.support.words import quoted
 from divkit.testing import Adaptive, TestResult
@@ -223,7 +224,8 @@ def _part(sample: Measure, rows: int, seed: int) -> Measure:
     """Return a random subsample of at most so many rows, in their order."""
     if sample.n <= rows:
         return sample
-    return sample.take(_shuffled(sample.n, seed)[:rows].sort().values.to(sample.device))
+    chosen = random_rows(sample.n, rows, torch.Generator(device="cpu").manual_seed(seed), sample.device)
+    return sample.take(chosen.sort().values)
 
 
 def _common(x: Measure, y: Measure, repeated: float) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from divkit.core import registry
 from divkit.core.divergence import Divergence
 from divkit.core.estimate import Solution, Status
-from divkit.core.modes import without_graph
+from divkit.core.graph import without_graph
 from divkit.data.measure import pair
 
 __all__ = ["Criterion"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Bias, ConvergenceWarning, Estimate, Solution, Terms
-from divkit.core.modes import without_graph
+from divkit.core.graph import without_graph
 from divkit.core.notes import Note
 from divkit.data.arrays import NonFinite
 from divkit.data.measure import Measure, pair

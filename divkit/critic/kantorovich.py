@@ -18,6 +18,7 @@ from divkit.critic.dual import Dual
 from divkit.critic.networks import Factory
 from divkit.critic.penalties import segments, slopes
 from divkit.data.measure import Measure
+from divkit.data.sampling import random_rows
 
 __all__ = ["Kantorovich"]
 
@@ -70,7 +71,7 @@ class Kantorovich(Dual):
         """Return a lower bound of the samples' W₁ by the mean critic, and the largest gradient norm that was measured."""
         x, y = (m.take((m.weights > 0).nonzero()[:, 0]) for m in (x, y))
         generator = torch.Generator().manual_seed(0)
-        p, q = (m.take(torch.randperm(m.n, generator=generator)[: self.probes].to(m.device)) for m in (x, y))
+        p, q = (m.take(random_rows(m.n, self.probes, generator, m.device)) for m in (x, y))
         norms = torch.cat([slopes(critic, m).detach() for critic in critics for m in (p, q, segments(p, q, generator))])
         frame = pairs.frame(x, y)
         with torch.no_grad():

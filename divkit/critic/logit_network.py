@@ -19,6 +19,7 @@ from torch import Size, Tensor, nn
 from divkit.critic.logistic import Regressions
 from divkit.critic.staged import Staged
 from divkit.data.measure import Measure
+from divkit.data.sampling import spread_rows
 
 __all__ = ["LogitNetwork", "LogitSettings", "is_image", "parameter_groups"]
 
@@ -145,7 +146,8 @@ class LogitNetwork(Staged):
         z = [[(m.flat - self.mean) / self.scale for m in ms] for ms in (fit, held)]
         bent = self.bent and most <= affordable
         if bent:
-            self.knots.copy_(torch.quantile(_thinned(torch.cat(z[0])), torch.tensor(how.levels).to(self.mean), 0))
+            some = spread_rows(torch.cat(z[0]), 100_000)  # torch.quantile takes no more than 16 million numbers
+            self.knots.copy_(torch.quantile(some, torch.tensor(how.levels).to(self.mean), 0))
         features = [
             [torch.cat([self._features(p), self._bends(p)] if bent else [self._features(p)], 1).double() for p in side]
             for side in z
@@ -200,8 +202,3 @@ def _convolutions(shape: Size, hidden: int) -> list[nn.Module]:
         *(nn.Conv2d(channels, hidden // 2, 3, 2, 1), nn.SiLU(), nn.Conv2d(hidden // 2, hidden, 3, 2, 1), nn.SiLU()),
         *(nn.Flatten(), nn.Linear(size, hidden)),
     ]
-
-
-def _thinned(rows: Tensor) -> Tensor:
-    """Return at most 100,000 evenly spread rows: torch.quantile takes no more than 16 million numbers."""
-    return rows[:: -(-len(rows) // 100_000)]

@@ -10,7 +10,7 @@ import torch
 from torch import Size, Tensor
 
 from divkit.core.estimate import Solution
-from divkit.core.modes import without_graph
+from divkit.core.graph import without_graph
 from divkit.critic import Choice, LogitNetwork, Variational, linear, quadratic
 from divkit.critic.ascent import Ascent
 from divkit.critic.networks import Factory

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.estimate import Estimate, Terms
-from divkit.core.modes import without_graph
+from divkit.core.graph import without_graph
 from divkit.core.notes import Note
 from divkit.core.uncertainty import Remainder
 from divkit.critic import Choice, LogitNetwork, Variational

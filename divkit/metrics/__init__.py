@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from divkit.metrics.classifier import c2st
+from divkit.metrics.accuracy import c2st
 from divkit.metrics.features import Features, frechet, kid, train_features
 from divkit.metrics.likelihood import kde_bandwidth, kde_log_likelihood
 from divkit.metrics.modes import ModeCount, Modes, grid, modes, ring, swiss_roll

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from divkit.data.arrays import NonFinite
 from divkit.data.measure import Measure
+from divkit.data.sampling import spread_rows
 
 __all__ = ["Frame", "frame"]
 
@@ -50,7 +51,7 @@ def frame(x: Measure, y: Measure, central_rows: int = 500) -> Frame:
     """
     rows, columns = x.flat, y.flat
     with torch.no_grad():
-        sample = [points[:: 1 + len(points) // central_rows] for points in (rows, columns)]
+        sample = [spread_rows(points, central_rows) for points in (rows, columns)]
         centre = torch.cat(sample).median(0).values
         ends = [extreme(points, 0) - centre for points in (rows, columns) for extreme in (torch.amin, torch.amax)]
         largest = float(torch.stack(ends).abs().max())

@@ -22,7 +22,7 @@ from divkit.models.likelihoods import Likelihood
 from divkit.models.networks import Critic, perceptron
 from divkit.reproduce.case import Case, Outcome, Quantity, Setup, at_least, at_most
 from divkit.reproduce.drawing import INK, panels
-from divkit.reproduce.kit import Form, Parts, gather, mean, spread
+from divkit.reproduce.kit import Effort, Parts, gather, mean, spread
 
 __all__ = ["EIGHT_SCHOOLS", "EightSchools"]
 
@@ -44,8 +44,8 @@ class EightSchools:
     share: float = 0.1  # the least share of each sign of τ that AVB has to find
     side: int = 401  # nodes along an axis of the grid of (μ, τ)
     radius: float = 5.0  # half the side of the square that the nodes fill
-    short: Form = Form(800, 2)
-    full: Form = Form(6000, 5)
+    short: Effort = Effort(800, 2)
+    full: Effort = Effort(6000, 5)
 
     @property
     def ticks(self) -> Tensor:

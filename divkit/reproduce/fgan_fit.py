@@ -28,14 +28,14 @@ from divkit.fdiv.table import GAN, JEFFREYS, TABLE
 from divkit.reproduce.kit import normal
 from divkit.truths import exact
 
-__all__ = ["Budget", "Fit", "Game", "Mixture", "bound_of", "by_record", "by_truth", "divergence", "measured", "train"]
+__all__ = ["Budget", "Fit", "Game", "TargetMixture", "bound_of", "by_record", "by_truth", "divergence", "measured", "train"]
 
 NAMES = ("kl", "reverse-kl", "fgan-js", "jeffreys", "pearson")
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]  # n samples of the target (n, 1), and n of z (n, 1)
 
 
 @dataclass(frozen=True)
-class Mixture:
+class TargetMixture:
     """A mixture of normal laws on the line."""
 
     weights: tuple[float, ...]
@@ -62,7 +62,7 @@ class Mixture:
         return math.sqrt(sum(w * (s**2 + (m - self.mean) ** 2) for w, m, s in parts))
 
 
-def bound_of(record: FDivergence, target: Mixture, low: float, high: float, nodes: int) -> Callable[[Normal], Tensor]:
+def bound_of(record: FDivergence, target: TargetMixture, low: float, high: float, nodes: int) -> Callable[[Normal], Tensor]:
     """Return the divergence of the target from a normal law as a function of that law, on a grid of [low, high]."""
     x = torch.linspace(low, high, nodes, dtype=torch.float64)
     log_p, dx = target.law.log_prob(x), float(x[1] - x[0])  # type: ignore[no-untyped-call]
@@ -109,7 +109,7 @@ class Game:
         return float(mu), float(sigma), criterion
 
 
-TARGET = Mixture((0.33, 1 - 0.33), (-1.0, 2.0), (0.065**0.5, 2.0**0.5))
+TARGET = TargetMixture((0.33, 1 - 0.33), (-1.0, 2.0), (0.065**0.5, 2.0**0.5))
 
 
 class Fit(NamedTuple):

@@ -19,7 +19,7 @@ from divkit.models.likelihoods import Bernoulli
 from divkit.models.networks import Critic, perceptron
 from divkit.reproduce.case import UNCONFIRMED, Case, Outcome, Quantity, Setup, at_least, at_most
 from divkit.reproduce.drawing import COLOURS, panels
-from divkit.reproduce.kit import Form, gather, mean, spread
+from divkit.reproduce.kit import Effort, gather, mean, spread
 
 __all__ = ["FOUR_POINTS", "FourPoints"]
 
@@ -40,8 +40,8 @@ class FourPoints:
     radius: float = 6.0  # half the side of the square that the nodes fill
     draws: int = 10_000  # codes of each point
     shown: int = 400  # those of them in the figure
-    short: Form = Form(1500, 2)
-    full: Form = Form(8000, 5)
+    short: Effort = Effort(1500, 2)
+    full: Effort = Effort(8000, 5)
 
     def vae(self) -> VAE:
         """Make the model whose encoder is normal."""

@@ -14,14 +14,14 @@ from torch.distributions import Normal
 
 from divkit.reproduce.case import Setup
 
-__all__ = ["Form", "Parts", "circle", "gather", "mean", "normal", "number", "spread"]
+__all__ = ["Effort", "Parts", "circle", "gather", "mean", "normal", "number", "spread"]
 
 Parts: TypeAlias = Sequence[dict[str, Any]]
 """What a case measured of one model: a mapping for each seed."""
 
 
 @dataclass(frozen=True)
-class Form:
+class Effort:
     """How long the models of a learned case are trained, and from how many seeds each."""
 
     steps: int

@@ -38,7 +38,7 @@ class LinearVAE:
     training: Training = Training(steps=2000, batch=250, rate=3e-2, halving=400, look=2000)
 
 
-class Setting(NamedTuple):
+class Instance(NamedTuple):
     """A VAE with a linear decoder, and what is known of it."""
 
     model: VAE
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
         return 1 / (1 + self.weight.square().sum(0) / self.deviation**2)
 
 
-def make(protocol: LinearVAE, generator: torch.Generator) -> Setting:
+def make(protocol: LinearVAE, generator: torch.Generator) -> Instance:
     """Draw a decoder; the encoder gives the prior."""
     d, latent, deviation = protocol.d, protocol.latent, protocol.deviation
     columns, _ = torch.linalg.qr(torch.randn(d, latent, generator=generator, dtype=torch.float64))
@@ -67,11 +67,11 @@ def make(protocol: LinearVAE, generator: torch.Generator) -> Setting:
             parameter.zero_()
     decoder.requires_grad_(False)
     law = MultivariateNormal(bias, weight @ weight.T + deviation**2 * torch.eye(d, dtype=torch.float64))
-    return Setting(VAE(encoder, decoder, Normal(deviation), latent), weight, bias, deviation, law)
+    return Instance(VAE(encoder, decoder, Normal(deviation), latent), weight, bias, deviation, law)
 
 
 @torch.no_grad()
-def set_posterior(setting: Setting) -> None:
+def set_posterior(setting: Instance) -> None:
     """Give the encoder the exact posterior."""
     gain = setting.variance[:, None] * setting.weight.T / setting.deviation**2
     weight, bias = setting.model.encoder.parameters()
@@ -87,7 +87,7 @@ def elbo(model: VAE, x: Tensor, repeats: int) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def gap(setting: Setting, x: Tensor) -> float:
+def gap(setting: Instance, x: Tensor) -> float:
     """Return E KL(q(z|x) ‖ p(z|x)) in closed form: what the ELBO lacks."""
     mean = (x - setting.bias) @ setting.weight / setting.deviation**2 * setting.variance
     q = setting.model.posterior(x)
@@ -117,7 +117,7 @@ def _run(protocol: LinearVAE, setup: Setup) -> Outcome:
     return Outcome(rows, _figure(protocol.ks, curves, exact))
 
 
-def _bounds(protocol: LinearVAE, name: str, setting: Setting, x: Tensor, exact: float) -> tuple[list[Quantity], list[float]]:
+def _bounds(protocol: LinearVAE, name: str, setting: Instance, x: Tensor, exact: float) -> tuple[list[Quantity], list[float]]:
     """Judge the ELBO and IWAE_k of one encoder; return the rows, and IWAE_k for every k."""
     model, lack = setting.model, gap(setting, x)
     value, error = elbo(model, x, protocol.repeats)

@@ -20,13 +20,13 @@ from divkit.fdiv.records import FDivergence
 from divkit.fdiv.table import TABLE, alpha
 from divkit.reproduce.case import Case, Outcome, Quantity, Setup, at_least, near
 from divkit.reproduce.drawing import COLOURS, INK, PALE, RULE, panels
-from divkit.reproduce.fgan_fit import Game, Mixture, bound_of
-from divkit.reproduce.kit import Form, normal
+from divkit.reproduce.fgan_fit import Game, TargetMixture, bound_of
+from divkit.reproduce.kit import Effort, normal
 from divkit.truths import exact
 
 __all__ = ["MODE_SEEKING", "ModeSeeking"]
 
-TARGET = Mixture((0.6, 0.4), (-1.5, 1.5), (0.5, 0.5))
+TARGET = TargetMixture((0.6, 0.4), (-1.5, 1.5), (0.5, 0.5))
 MODE = TARGET.deviations[0]  # the standard deviation of one mode
 NAMES = ("pearson", "kl", "jeffreys", "js", "tv", "squared-hellinger", "le-cam", "lin-k", "reverse-kl", "neyman")
 SEEKING = "reverse-kl from a mode"
@@ -45,8 +45,8 @@ class ModeSeeking:
     batch: int = 1024
     optimum_within: float = 1e-3  # tolerance of what is exact
     fit_within: float = 0.1  # tolerance of what is learned, relative to P's deviation for μ, to the optimum's for σ
-    short: Form = Form(800, 1)
-    full: Form = Form(4000, 3)
+    short: Effort = Effort(800, 1)
+    full: Effort = Effort(4000, 3)
 
 
 def optimum(record: FDivergence, starts: Sequence[tuple[float, float]] = STARTS) -> tuple[float, float, float]:

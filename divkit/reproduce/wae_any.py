@@ -19,7 +19,7 @@ from divkit.models.recipes import weight_of
 from divkit.reproduce.case import OTHER_DATA, Case, Outcome, Quantity, Setup, at_most
 from divkit.reproduce.drawing import calm, panels
 from divkit.reproduce.images import features_of
-from divkit.reproduce.kit import Form, Parts, gather, mean, spread
+from divkit.reproduce.kit import Effort, Parts, gather, mean, spread
 
 __all__ = ["WAE_ANY", "WAEAny"]
 
@@ -38,8 +38,8 @@ class WAEAny:
     cost: float = 1.2  # the largest reconstruction error that passes, as a multiple of the plain autoencoder's
     accuracy: float = 0.6  # the largest accuracy of the classifier of codes that passes
     shown: int = 36  # samples in the figure
-    short: Form = Form(1000, 1)
-    full: Form = Form(3000, 3)
+    short: Effort = Effort(1000, 1)
+    full: Effort = Effort(3000, 3)
 
 
 def _one(protocol: WAEAny, steps: int, divergence: str, seed: int) -> dict[str, Any]:

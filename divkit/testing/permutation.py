@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from divkit.core.divergence import Divergence
-from divkit.core.modes import without_graph
+from divkit.core.graph import without_graph
 from divkit.data.measure import Measure
 from divkit.support.checks import whole
 from divkit.support.warnings import caution

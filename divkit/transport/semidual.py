@@ -21,17 +21,18 @@ from divkit.critic.networks import Factory, build
 from divkit.critic.optimisers import ADAM
 from divkit.critic.staged import Staged
 from divkit.data.measure import Measure
+from divkit.data.sampling import random_rows
 from divkit.support.checks import positive, whole
 from divkit.transport.costs import Cost, Placed, require_cost
 from divkit.transport.rounding import rounded
 
-__all__ = ["SemiDual", "Training"]
+__all__ = ["PotentialTraining", "SemiDual"]
 
 POTENTIAL = perceptron()
 
 
 @dataclass(frozen=True)
-class Training:
+class PotentialTraining:
     """Settings of the training of the potential.
 
     Parameters
@@ -79,7 +80,7 @@ class SemiDual(Divergence):
     tol : float
         Relative gain over several evaluations below which the potential is settled; `Solution.error` is the last one.
     seed : int
-    training : Training
+    training : PotentialTraining
 
     Examples
     --------
@@ -97,7 +98,7 @@ class SemiDual(Divergence):
     rate: float = 3e-3
     tol: float = 1e-3
     seed: int = 0
-    training: Training = field(default=Training(), repr=False)
+    training: PotentialTraining = field(default=PotentialTraining(), repr=False)
 
     def __post_init__(self) -> None:
         require_cost(self.cost)
@@ -145,7 +146,7 @@ class SemiDual(Divergence):
         network = build(self.critic, q, self.seed)
         if isinstance(network, Staged):
             network.standardise(p, q)
-        some = (t[torch.randperm(len(t), generator=generator)[: how.rows].to(t.device)] for t in (at.x, at.y))
+        some = (t[random_rows(len(t), how.rows, generator, t.device)] for t in (at.x, at.y))
         unit = float(self.cost.evaluate(*some).abs().mean()) or 1.0
         optimiser = ADAM(network.parameters(), self.rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps, self.rate / 100)
@@ -159,7 +160,7 @@ class SemiDual(Divergence):
                         best = v.detach()
                     if _gain(values, how.patience) <= self.tol:
                         break
-                rows = torch.randperm(x.n, generator=generator)[: how.batch].to(at.x.device)
+                rows = random_rows(x.n, how.batch, generator, at.x.device)
                 _, nearest = pairs.minimum(self.cost, at.x[rows], at.y, v.detach())
                 w = x.weights.detach()[rows].double()
                 optimiser.zero_grad()

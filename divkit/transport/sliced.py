@@ -103,7 +103,7 @@ class SlicedWasserstein(Divergence):
         d = frame.x.shape[1]
         missing = too_few(len(theta), d)
         noise = math.nan if missing else unit * _noise(each.detach(), d)
-        reasons = {Note.STDERR: missing} if missing else {}
+        reasons: dict[str, str] = {Note.STDERR: missing} if missing else {}
         notes: Notes = {Note.PROJECTIONS: len(theta), Note.STDERR_OF_PROJECTIONS: noise, **reasons}
         return Terms(unit * (u + moved), unit * v, Remainder(noise=noise), notes)
 

@@ -11,7 +11,7 @@ from divkit.truths import lattice, line
 from divkit.truths.integrals import Integrand, affinity, alpha
 from divkit.truths.integrals import kl as kl_integrand
 from divkit.truths.lattice import Lattice
-from divkit.truths.laws import Dirichlet, Gaussian, Law, Product, log_beta, whiten
+from divkit.truths.laws import Dirichlet, GaussianLaw, Law, ProductLaw, log_beta, whiten
 from divkit.truths.lines import Line
 
 __all__ = ["exp", "kl", "log_affinity", "log_integral"]
@@ -24,13 +24,13 @@ def kl(p: Law, q: Law) -> float:
     Products: the sum over the parts.
     """
     match p, q:
-        case Gaussian(), Gaussian():
+        case GaussianLaw(), GaussianLaw():
             delta, ratio = whiten(p, q)
             return float(np.sum(ratio - 1.0 - np.log1p(ratio - 1.0) + delta**2)) / 2.0
         case Dirichlet(a), Dirichlet(b):
             slope = special.digamma(a) - special.digamma(a.sum())
             return log_beta(b) - log_beta(a) + float((a - b) @ slope)
-        case Product(parts), Product(others):
+        case ProductLaw(parts), ProductLaw(others):
             return sum(kl(part, other) for part, other in zip(parts, others))
         case _:
             return exp(log_integral(p, q, kl_integrand, "kl"), "kl")
@@ -43,7 +43,7 @@ def log_affinity(p: Law, q: Law, order: float) -> float:
     2013). Dirichlet, with c = αa + (1 − α)b > 0: log B(c) − α log B(a) − (1 − α) log B(b).
     """
     match p, q:
-        case Gaussian(), Gaussian():
+        case GaussianLaw(), GaussianLaw():
             delta, ratio = whiten(p, q)
             s = order + (1.0 - order) * ratio
             if not (s > 0.0).all():
@@ -55,7 +55,7 @@ def log_affinity(p: Law, q: Law, order: float) -> float:
             if not (c > 0.0).all():
                 return math.inf
             return log_beta(c) - order * log_beta(a) - (1.0 - order) * log_beta(b)
-        case Product(parts), Product(others):
+        case ProductLaw(parts), ProductLaw(others):
             return sum(log_affinity(part, other, order) for part, other in zip(parts, others))
         case _:
             return _affinity_by_integral(p, q, order)

@@ -6,7 +6,7 @@ import numpy as np
 
 from divkit.truths import gaussian, kernels, lattice, line
 from divkit.truths.lattice import Lattice
-from divkit.truths.laws import Gaussian, Law, Product, moments, size
+from divkit.truths.laws import GaussianLaw, Law, ProductLaw, moments, size
 from divkit.truths.lines import Line
 from divkit.truths.reading import lattice_or_line, split
 
@@ -25,12 +25,12 @@ def w1(p: Law, q: Law) -> float:
 
 def w2(p: Law, q: Law) -> float:
     """Return W₂², no root: Bures for Gaussians, quantiles on the line, the sum over the parts of products."""
-    if isinstance(p, Gaussian) and isinstance(q, Gaussian):
+    if isinstance(p, GaussianLaw) and isinstance(q, GaussianLaw):
         return gaussian.bures(p, q)
     if size(p) == 1:
         return _on_line(p, q, 2)
     first, second = split(p), split(q)
-    if isinstance(first, Product) and isinstance(second, Product):
+    if isinstance(first, ProductLaw) and isinstance(second, ProductLaw):
         return sum(w2(part, other) for part, other in zip(first.parts, second.parts))
     raise _unknown("w2", p, q)
 
@@ -40,7 +40,7 @@ def gaussian_w2(p: Law, q: Law) -> float:
     pairs = [moments(p), moments(q)]
     if not all(np.isfinite(part).all() for pair in pairs for part in pair):
         raise ValueError("gaussian-w2 needs finite means and covariances, which one of the laws has not; ask for w1 or energy.")
-    return gaussian.bures(*(Gaussian(mean, covariance) for mean, covariance in pairs))
+    return gaussian.bures(*(GaussianLaw(mean, covariance) for mean, covariance in pairs))
 
 
 def energy(p: Law, q: Law) -> float:
@@ -124,9 +124,9 @@ def _on_line(p: Law, q: Law, power: int) -> float:
             raise _unknown(f"w{power}", p, q)
 
 
-def _gaussians(p: Law, q: Law, what: str) -> tuple[Gaussian, Gaussian]:
+def _gaussians(p: Law, q: Law, what: str) -> tuple[GaussianLaw, GaussianLaw]:
     """Return the laws, refused unless both are Gaussian."""
-    if isinstance(p, Gaussian) and isinstance(q, Gaussian):
+    if isinstance(p, GaussianLaw) and isinstance(q, GaussianLaw):
         return p, q
     raise _unknown(what, p, q)
 

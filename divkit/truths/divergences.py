@@ -11,7 +11,7 @@ from divkit.truths import integrals
 from divkit.truths.closed import exp, kl, log_affinity, log_integral
 from divkit.truths.gaussian import one_dimensional
 from divkit.truths.integrals import Integrand
-from divkit.truths.laws import Dirichlet, Gaussian, Law, size
+from divkit.truths.laws import Dirichlet, GaussianLaw, Law, size
 from divkit.truths.reading import beta, lattice_or_line, split
 
 __all__ = ["Record", "alpha", "divergence", "records", "relative_pearson", "renyi", "skew_kl", "weighted_js"]
@@ -35,10 +35,10 @@ def divergence(record: Record, p: Law, q: Law) -> float:
     p, q = _alike(p, q)
     if record.closed is None and isinstance(p, Dirichlet) and isinstance(q, Dirichlet):
         p, q = beta(p, record.name), beta(q, record.name)
-    gaussians = isinstance(p, Gaussian) and isinstance(q, Gaussian)
+    gaussians = isinstance(p, GaussianLaw) and isinstance(q, GaussianLaw)
     if record.closed is not None and (gaussians or size(p) > 1):
         return record.closed(p, q)
-    if isinstance(p, Gaussian) and isinstance(q, Gaussian):
+    if isinstance(p, GaussianLaw) and isinstance(q, GaussianLaw):
         p, q = one_dimensional(p, q, record.name)
     log = log_integral(lattice_or_line(p), lattice_or_line(q), record.integrand, record.name)
     return record.factor * exp(log, record.name) + record.offset
@@ -72,7 +72,7 @@ def relative_pearson(weight: float) -> Record:
 
 def _alike(p: Law, q: Law) -> tuple[Law, Law]:
     """Return the two laws in one kind, where one of them is more special than the other."""
-    if type(p) is type(q) and isinstance(p, Gaussian):
+    if type(p) is type(q) and isinstance(p, GaussianLaw):
         return p, q
     return (lattice_or_line(p), lattice_or_line(q)) if size(p) == 1 else (split(p), split(q))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from divkit.truths.laws import Gaussian, Law, Mixture, whiten
+from divkit.truths.laws import GaussianLaw, Law, Mixture, whiten
 from divkit.truths.quadrature import Array
 
 __all__ = ["bures", "components", "entropic", "kernel_gap", "one_dimensional", "shift", "sliced_w2", "slicing"]
@@ -17,14 +17,14 @@ __all__ = ["bures", "components", "entropic", "kernel_gap", "one_dimensional", "
 _EQUAL = 1e-10  # a relative difference of covariances up to which they count as equal
 
 
-def bures(p: Gaussian, q: Gaussian) -> float:
+def bures(p: GaussianLaw, q: GaussianLaw) -> float:
     """Return W₂² = |Δ|² + tr(A + B − 2(A^½BA^½)^½) (Dowson & Landau 1982)."""
     roots = np.sqrt(_spectrum(p, q))
     gap = float(np.trace(p.covariance) + np.trace(q.covariance) - 2.0 * roots.sum())
     return float(np.sum((p.mean - q.mean) ** 2)) + max(gap, 0.0)
 
 
-def entropic(p: Gaussian, q: Gaussian, epsilon: float) -> float:
+def entropic(p: GaussianLaw, q: GaussianLaw, epsilon: float) -> float:
     """Return min_π E|x−y|² + ε KL(π‖p⊗q) (Janati, Muzellec, Peyré & Cuturi 2020, theorem 1, with ε = 2σ²).
 
     With λ the eigenvalues of A^½BA^½, s = ε/2, D = √(4λ + s²):
@@ -41,7 +41,7 @@ def slicing(d: int) -> float:
     return math.sqrt(math.pi) * math.exp(special.gammaln((d + 1) / 2) - special.gammaln(d / 2))
 
 
-def sliced_w2(p: Gaussian, q: Gaussian) -> float:
+def sliced_w2(p: GaussianLaw, q: GaussianLaw) -> float:
     """Return the mean over θ of W₂² of the projections: |Δ|²/d + E(√θᵀAθ − √θᵀBθ)².
 
     It is closed for proportional covariances, and an average over angles for d = 2.
@@ -63,14 +63,14 @@ def sliced_w2(p: Gaussian, q: Gaussian) -> float:
     raise ValueError("sliced-w2: the average over angles did not converge; give covariances with less extreme axes.")
 
 
-def shift(p: Gaussian, q: Gaussian, what: str) -> float:
+def shift(p: GaussianLaw, q: GaussianLaw, what: str) -> float:
     """Return |Δ| for Gaussians that differ by a translation."""
     if np.abs(whiten(p, q)[1] - 1.0).max() > _EQUAL:
         raise ValueError(f"{what} between Gaussians in several dimensions is known for equal covariances only; ask for w2.")
     return float(np.linalg.norm(p.mean - q.mean))
 
 
-def one_dimensional(p: Gaussian, q: Gaussian, what: str) -> tuple[Gaussian, Gaussian]:
+def one_dimensional(p: GaussianLaw, q: GaussianLaw, what: str) -> tuple[GaussianLaw, GaussianLaw]:
     """Return Gaussians on the line with all f-divergences of these two: N(δ, λ) and N(0, 1)."""
     delta, ratio = whiten(p, q)
     differs = np.abs(ratio - 1.0) > _EQUAL
@@ -81,15 +81,15 @@ def one_dimensional(p: Gaussian, q: Gaussian, what: str) -> tuple[Gaussian, Gaus
             "example where the covariances agree; ask for kl, renyi, alpha, pearson, neyman or squared-hellinger."
         )
     along, spread = (delta[differs][0], ratio[differs][0]) if differs.any() else (rest, 1.0)
-    return Gaussian(np.array([along]), np.array([[spread]])), Gaussian(np.zeros(1), np.ones((1, 1)))
+    return GaussianLaw(np.array([along]), np.array([[spread]])), GaussianLaw(np.zeros(1), np.ones((1, 1)))
 
 
-def components(law: Law) -> tuple[Array, tuple[Gaussian, ...]]:
+def components(law: Law) -> tuple[Array, tuple[GaussianLaw, ...]]:
     """Return the weights and Gaussian components of a Gaussian or a mixture of them; none of any other law."""
-    if isinstance(law, Gaussian):
+    if isinstance(law, GaussianLaw):
         return np.ones(1), (law,)
-    if isinstance(law, Mixture) and all(isinstance(part, Gaussian) for part in law.parts):
-        return law.weights, tuple(part for part in law.parts if isinstance(part, Gaussian))
+    if isinstance(law, Mixture) and all(isinstance(part, GaussianLaw) for part in law.parts):
+        return law.weights, tuple(part for part in law.parts if isinstance(part, GaussianLaw))
     return np.ones(0), ()
 
 
@@ -107,7 +107,7 @@ def kernel_gap(p: Law, q: Law, t: Array) -> Array:
     return result
 
 
-def _log_moment(a: Gaussian, b: Gaussian, t: Array) -> Array:
+def _log_moment(a: GaussianLaw, b: GaussianLaw, t: Array) -> Array:
     """Return log E exp(−t|Z|²) of the difference Z of independent draws of two Gaussians, for each t."""
     values, vectors = np.linalg.eigh(a.covariance + b.covariance)
     mean = vectors.T @ (a.mean - b.mean)
@@ -116,19 +116,19 @@ def _log_moment(a: Gaussian, b: Gaussian, t: Array) -> Array:
     return result
 
 
-def _spectrum(p: Gaussian, q: Gaussian) -> Array:
+def _spectrum(p: GaussianLaw, q: GaussianLaw) -> Array:
     """Return the eigenvalues of A^½BA^½, as the squared singular values of the product of two roots."""
     roots: Array = np.linalg.svd(_root(p) @ _root(q), compute_uv=False)
     return roots**2
 
 
-def _root(law: Gaussian) -> Any:
+def _root(law: GaussianLaw) -> Any:
     """Return the square root of the covariance."""
     values, vectors = np.linalg.eigh(law.covariance)  # not Cholesky: a Dirichlet law's covariance is singular
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-def _angles(p: Gaussian, q: Gaussian, count: int) -> float:
+def _angles(p: GaussianLaw, q: GaussianLaw, count: int) -> float:
     """Return the mean over so many angles of (√θᵀAθ − √θᵀBθ)², d = 2."""
     angles = math.pi * np.arange(count) / count
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)

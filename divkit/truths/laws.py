@@ -11,11 +11,11 @@ from divkit.truths.lattice import Lattice
 from divkit.truths.lines import Line
 from divkit.truths.quadrature import Array
 
-__all__ = ["Dirichlet", "Gaussian", "Law", "Mixture", "Product", "log_beta", "moments", "size", "whiten"]
+__all__ = ["Dirichlet", "GaussianLaw", "Law", "Mixture", "ProductLaw", "log_beta", "moments", "size", "whiten"]
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class GaussianLaw:
     """N(mean, covariance)."""
 
     mean: Array  # (d,)
@@ -30,7 +30,7 @@ class Dirichlet:
 
 
 @dataclass(frozen=True)
-class Product:
+class ProductLaw:
     """Independent laws side by side."""
 
     parts: tuple[Law, ...]
@@ -44,17 +44,17 @@ class Mixture:
     parts: tuple[Law, ...]
 
 
-Law = Line | Lattice | Gaussian | Dirichlet | Product | Mixture
+Law = Line | Lattice | GaussianLaw | Dirichlet | ProductLaw | Mixture
 
 
 def size(law: Law) -> int:
     """Return the dimension."""
     match law:
-        case Gaussian(mean):
+        case GaussianLaw(mean):
             return len(mean)
         case Dirichlet(concentration):
             return len(concentration)
-        case Product(parts):
+        case ProductLaw(parts):
             return sum(size(part) for part in parts)
         case Mixture(_, parts):
             return size(parts[0])
@@ -65,13 +65,13 @@ def size(law: Law) -> int:
 def moments(law: Law) -> tuple[Array, Array]:
     """Return mean (d,) and covariance (d, d)."""
     match law:
-        case Gaussian(mean, covariance):
+        case GaussianLaw(mean, covariance):
             return mean, covariance
         case Dirichlet(concentration):
             total = concentration.sum()
             mean = concentration / total
             return mean, (np.diag(mean) - np.outer(mean, mean)) / (total + 1.0)
-        case Product(parts):
+        case ProductLaw(parts):
             pairs = [moments(part) for part in parts]
             return np.concatenate([m for m, _ in pairs]), linalg.block_diag(*(c for _, c in pairs))
         case Mixture(weights, parts):
@@ -83,7 +83,7 @@ def moments(law: Law) -> tuple[Array, Array]:
             return np.array([law.mean]), np.array([[law.variance]])
 
 
-def whiten(p: Gaussian, q: Gaussian) -> tuple[Array, Array]:
+def whiten(p: GaussianLaw, q: GaussianLaw) -> tuple[Array, Array]:
     """Return δ, λ (d,) of the coordinates in which p is a product of N(δᵢ, λᵢ) and q of N(0, 1)."""
     root = np.linalg.cholesky(q.covariance)
     half = linalg.solve_triangular(root, p.covariance, lower=True)

@@ -12,7 +12,7 @@ from scipy import linalg
 
 from divkit.truths import lattice, lines
 from divkit.truths.lattice import LATTICES, Lattice
-from divkit.truths.laws import Dirichlet, Gaussian, Law, Mixture, Product, size
+from divkit.truths.laws import Dirichlet, GaussianLaw, Law, Mixture, ProductLaw, size
 from divkit.truths.lines import LINES, Line
 from divkit.truths.mixtures import blend
 from divkit.truths.quadrature import Array
@@ -56,7 +56,7 @@ def lattice_or_line(law: Law) -> Law:
     if size(law) > 1:
         return law
     match law:
-        case Gaussian(mean, covariance):
+        case GaussianLaw(mean, covariance):
             values = {"loc": float(mean[0]), "scale": math.sqrt(covariance[0, 0])}
             return lines.line(LINES[td.Normal], values.__getitem__)
         case Mixture(weights, parts):
@@ -85,32 +85,32 @@ def beta(law: Dirichlet, what: str) -> Line:
 
 def split(law: Law) -> Law:
     """Return a Gaussian with a diagonal covariance as a product of its coordinates, any other law unchanged."""
-    if isinstance(law, Gaussian) and np.count_nonzero(law.covariance) == len(law.mean):
+    if isinstance(law, GaussianLaw) and np.count_nonzero(law.covariance) == len(law.mean):
         parts = zip(law.mean, law.covariance.diagonal())
-        return Product(tuple(lattice_or_line(Gaussian(np.array([m]), np.array([[v]]))) for m, v in parts))
+        return ProductLaw(tuple(lattice_or_line(GaussianLaw(np.array([m]), np.array([[v]]))) for m, v in parts))
     return law
 
 
-def _gaussian(mean: Array, covariance: Array) -> Gaussian:
+def _gaussian(mean: Array, covariance: Array) -> GaussianLaw:
     """Return a Gaussian, refused unless its covariance is positive definite."""
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance)[0] > 0.0):
         raise ValueError("a Gaussian's covariance must be positive definite in float64; give finite, less extreme scales.")
-    return Gaussian(mean, covariance)
+    return GaussianLaw(mean, covariance)
 
 
 def _join(parts: list[Law]) -> Law:
     """Return the law of independent parts side by side."""
     if len(parts) == 1:
         return parts[0]
-    if all(isinstance(part, Gaussian) for part in parts):
-        gaussians = [part for part in parts if isinstance(part, Gaussian)]
-        return Gaussian(np.concatenate([g.mean for g in gaussians]), linalg.block_diag(*(g.covariance for g in gaussians)))
-    return Product(tuple(parts))
+    if all(isinstance(part, GaussianLaw) for part in parts):
+        gaussians = [part for part in parts if isinstance(part, GaussianLaw)]
+        return GaussianLaw(np.concatenate([g.mean for g in gaussians]), linalg.block_diag(*(g.covariance for g in gaussians)))
+    return ProductLaw(tuple(parts))
 
 
 def _mix(weights: Array, parts: list[Law]) -> Law:
     """Return the mixture of laws of one kind."""
-    if size(parts[0]) > 1 or all(isinstance(part, Gaussian) for part in parts):
+    if size(parts[0]) > 1 or all(isinstance(part, GaussianLaw) for part in parts):
         return Mixture(weights, tuple(parts))
     members = tuple(part for part in parts if isinstance(part, Line))
     if len(members) < len(parts):

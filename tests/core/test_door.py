@@ -32,7 +32,7 @@ def test_what_makes_a_divergence_is_taken_for_one(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["record", "kernel", "divergence"])
 def test_tests_and_comparisons_take_it_too(kind: str) -> None:
     make, name = NAMED[kind]
-    assert dk.test(make(), X, Y, permutations=19).pvalue == dk.test(name, X, Y, permutations=19).pvalue
+    assert dk.test(make(), X, Y, permutations=39).pvalue == dk.test(name, X, Y, permutations=39).pvalue
     rows = [dk.compare(X, Y, [divergence]).rows[0] for divergence in (make(), name)]
     assert rows[0].estimate is not None and rows[1].estimate is not None
     assert rows[0].estimate.value == rows[1].estimate.value

@@ -11,7 +11,7 @@ from torch import Tensor
 from traits import TRAITS, samples
 
 import divkit as dk
-from divkit.core.notes import Kind, Note
+from divkit.core.notes import Note, NoteKind
 from divkit.data.measure import pair
 
 
@@ -43,7 +43,7 @@ def numeric(state: object) -> bool:
 def test_every_key_has_a_kind_and_a_meaning() -> None:
     for note in Note:
         assert note.meaning and not note.meaning.endswith(".")
-        assert (note.kind is Kind.CAUTION) == (note.warning is not None)
+        assert (note.kind is NoteKind.CAUTION) == (note.warning is not None)
 
 
 def test_what_solving_found_out_survives_a_criterion_and_its_state() -> None:
