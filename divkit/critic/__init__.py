@@ -3,7 +3,7 @@
 from divkit.core.registry import accept
 from divkit.critic.ascent import Ascent
 from divkit.critic.choice import Choice, linear, quadratic
-from divkit.critic.dual import Dual
+from divkit.critic.dual import Dual, FeatureDual
 from divkit.critic.featured import CramerSurrogate, Featured
 from divkit.critic.kantorovich import Kantorovich
 from divkit.critic.lipschitz import GroupSort, Orthonormal, Spectral
@@ -20,4 +20,12 @@ __all__ = [
     "Variational", "groupsort", "linear", "mlp", "perceptron", "quadratic", "spectral",
 ]
 
-accept(Dual, Variational)
+
+def _of_dual(dual: Dual) -> Variational:
+    """Return the estimator of a dual by the default critic, which gives one number a point."""
+    if isinstance(dual, FeatureDual):
+        raise TypeError(f"{dual.name} needs a critic with several outputs: write Variational(dual, critic).")
+    return Variational(dual)
+
+
+accept(Dual, _of_dual)

@@ -74,6 +74,7 @@ class Bound(LogitDual):
         return Terms(pair.a(s.clamp(-limit, limit)), -pair.b(t.clamp(-limit, limit))).value(x, y)
 
     def spans(self, dtype: torch.dtype, x: Measure, y: Measure) -> tuple[float, float]:
+        """Return the lengths of the ranges that cut logits leave to both vectors of terms."""
         return self.evaluate.span(self._limit(dtype, x, y))
 
     @property

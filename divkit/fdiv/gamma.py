@@ -66,6 +66,7 @@ class GammaBound(Dual):
         return self
 
     def in_units(self, unit: float) -> GammaBound:
+        """Return the bound for scores that are still to be multiplied by `unit`."""
         return replace(self, lipschitz=self.lipschitz * unit)
 
     def ascend(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> Terms:

@@ -75,7 +75,7 @@ def build(name: str, data: Data, divergence: Any = None, seed: int = 0) -> tuple
     >>> from divkit.models.data import load
     >>> model, training = build("wae", load("digits"), "sinkhorn")
     >>> type(model).__name__, model.criterion
-    ('WAE', Criterion(Sinkhorn(epsilon=Relative(fraction=0.01), p=2.0, tol=0.001, sweeps=1000, reach=None)))
+    ('WAE', Criterion(Sinkhorn(epsilon=Relative(fraction=0.01), p=2.0, tol=0.001, sweeps=1000, reach=None, cost=None)))
     """
     if name not in RECIPES:
         raise ValueError(f"unknown model {name!r}; known are {', '.join(RECIPES)}.")

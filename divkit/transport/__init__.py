@@ -1,6 +1,6 @@
 """The family of optimal transport: exact, entropic, sliced, of moments, by critics."""
 
-from divkit.core.registry import register
+from divkit.core.registry import accept, register
 from divkit.critic import Ascent, Kantorovich, Variational, groupsort
 from divkit.transport.costs import Cost, Custom, CustomCost, Power
 from divkit.transport.exact import Transport, Wasserstein
@@ -39,7 +39,12 @@ def _max_sliced_w2(restarts: int = 8, seed: int = 0) -> MaxSlicedWasserstein:
 
 def _w1_dual(seed: int = 0, folds: int = 5, steps: int = 4000, rate: float = 1e-2) -> Variational:
     """Return W₁ by a critic that cannot be too steep: no doubt is needed, the best critic on held-out rows is taken."""
-    return Variational(Kantorovich(), groupsort(), Ascent(seed=seed, folds=folds, steps=steps, rate=rate, doubt=0.0))
+    return _by_critic(Kantorovich(), Ascent(seed=seed, folds=folds, steps=steps, rate=rate, doubt=0.0))
+
+
+def _by_critic(dual: Kantorovich, ascent: Ascent = Ascent(steps=4000, rate=1e-2, doubt=0.0)) -> Variational:
+    """Return the estimator of a Kantorovich dual by critics that cannot be too steep."""
+    return Variational(dual, groupsort(), ascent)
 
 
 register("w1", _w1)
@@ -52,3 +57,4 @@ register("max-sliced-w2", _max_sliced_w2)
 register("gaussian-w2", GaussianWasserstein)
 register("fid", GaussianWasserstein)  # the name that gaussian-w2 has where rows are features of images
 register("w1-dual", _w1_dual)
+accept(Kantorovich, _by_critic)

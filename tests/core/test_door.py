@@ -17,6 +17,7 @@ NAMED = {
     "record with a parameter": (lambda: dk.fdiv.weighted_js(0.3), "weighted-js:weight=.3"),
     "dual": (lambda: dk.fdiv.Bound(dk.fdiv.JS), "js"),
     "dual with a parameter": (lambda: dk.fdiv.Renyi(0.5), "renyi:order=.5"),
+    "dual with critics of its own": (lambda: dk.critic.Kantorovich(), "w1-dual"),
     "kernel": (lambda: dk.kernels.Gaussian(), "mmd"),
     "divergence": (lambda: dk.get("w2"), "w2"),
 }

@@ -20,10 +20,11 @@ from torch import Tensor
 
 import divkit as dk
 from divkit.data.measure import Measure
-from divkit.kernel import mmd
+from divkit.kernel.kernels import NegativeDistance
+from divkit.kernel.two_sample import u_nulls
 from divkit.testing import Adaptive, ClassifierTest
 from divkit.testing.labels import Relabelling
-from divkit.testing.permutation import Draws, PermutationSettings, permutation_test
+from divkit.testing.permutation import Draws, PermutationSettings, Ties, permutation_test
 
 SEEDS = 200
 
@@ -188,15 +189,17 @@ def test_adaptive_sees_scales() -> None:
     assert result.kernel in result.sentence()
 
 
-def test_single_precision_agrees_with_double(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 800 rows products are in float32: the same p-values, with ties and without."""
+def test_single_precision_agrees_with_double() -> None:
+    """At 800 rows products are in float32: the same ranks of the observed value, with ties and without."""
+    labels = torch.stack([torch.randperm(800, generator=torch.Generator().manual_seed(seed)) < 400 for seed in range(100)])
     for x, y in ((normal(400), normal(400, seed=1, shift=0.05)), (normal(400).round(), normal(400, seed=1, shift=0.1).round())):
-        monkeypatch.setattr(mmd, "SINGLE", 10**9)
-        double = dk.test("energy", x, y, permutations=99)
-        monkeypatch.setattr(mmd, "SINGLE", 0)
-        single = dk.test("energy", x, y, permutations=99)
-        assert single.pvalue == double.pvalue
-        assert single.statistic == pytest.approx(double.statistic, abs=1e-6)
+        single, double = (
+            u_nulls((NegativeDistance(),), torch.cat([x, y]), labels, unbiased=True, single_from=rows)[0][0]
+            for rows in (0, 10**9)
+        )
+        assert single == pytest.approx(double, abs=1e-6)
+        ranks = [int((values >= values[0] - Ties().tolerance(values)).sum()) for values in (single, double)]
+        assert ranks[0] == ranks[1]
 
 
 def test_one_odd_row_changes_nothing() -> None:
