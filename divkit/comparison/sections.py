@@ -123,7 +123,7 @@ def weighty(findings: Findings, excerpt: Excerpt, most: int = 10) -> Weighty | N
     Leaving row i out takes wᵢ(aᵢ − ā) from the value Σ wᵢaᵢ, to first order. None where no divergence tells.
     """
     sides = findings.x.measure, findings.y.measure
-    row = next((row for row in findings.rows if _tells_rows(row, sides)), None)
+    row = next((row for row in findings.rows if _has_row_influences(row, sides)), None)
     if row is None or row.estimate is None:
         return None
     e = row.estimate
@@ -194,8 +194,8 @@ def _unusual(
     return [(name, how) for _, name, how in ranked[:most]]
 
 
-def _tells_rows(row: Row, sides: tuple[Measure, Measure]) -> bool:
-    """Whether a row's estimate is solved, has an error, and has an influence value for each row of both samples."""
+def _has_row_influences(row: Row, sides: tuple[Measure, Measure]) -> bool:
+    """Say whether an estimate converged, has a positive standard error, and an influence value for each row of both samples."""
     e = row.estimate
     if e is None or not e.converged or not math.isfinite(e.stderr) or e.stderr <= 0:
         return False

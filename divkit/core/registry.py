@@ -169,14 +169,14 @@ def _words(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
     return {key for key, parameter in parameters.items() if "str" in str(parameter.annotation)}
 
 
-def _options(text: str, name: str, words: Container[str] = ()) -> dict[str, Any]:
-    """Return the options behind a name's colon, ``key=value,key=value``; those in `words` may be words."""
+def _options(text: str, full_name: str, word_keys: Container[str] = ()) -> dict[str, Any]:
+    """Return the options behind a name's colon, ``key=value,key=value``; those of `word_keys` may have a word for value."""
     options: dict[str, Any] = {}
     for item in filter(None, text.split(",")):
         key, equals, value = item.partition("=")
         if not equals:
-            raise ValueError(f"in {name!r} the option {item!r} has no value; write NAME:key=value,key=value.")
-        options[key.strip()] = _literal(value.strip(), key.strip() in words)
+            raise ValueError(f"in {full_name!r} the option {item!r} has no value; write NAME:key=value,key=value.")
+        options[key.strip()] = _literal(value.strip(), key.strip() in word_keys)
     return options
 
 

@@ -130,9 +130,9 @@ def encode(
             raise ValueError("columns= (--columns) selects columns of tables by name; x and y are arrays: index them instead.")
         return _arrays(x, y, scale, missing, labels)
     tables = table(x, labels[0]), table(y, labels[1])
-    names = _matched(tables[0], tables[1], columns, labels)
+    names = _common_columns(tables[0], tables[1], columns, labels)
     complete_columns, kept = zip(*(_rows(t, names, missing, label) for t, label in zip(tables, labels)))
-    blocks = [_block(a, b, scale, labels, levels) for a, b in zip(*complete_columns)]
+    blocks = [_encode_column(a, b, scale, labels, levels) for a, b in zip(*complete_columns)]
     pooled = np.concatenate([block.values for block in blocks], axis=1)
     n = len(complete_columns[0][0].values)
     words = [block.source.name for block in blocks if block.source.kind is Kind.WORD]
@@ -172,8 +172,8 @@ def _arrays(x: NDArray[Any], y: NDArray[Any], scale: Scale, missing: Missing, la
     return Encoded(a, b, names, names, (), scale.sentence, (kept_a, kept_b), tuple(notes), tuple(units))
 
 
-def _matched(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[str, str]) -> list[str]:
-    """Return the names of the columns to use, which both tables have."""
+def _common_columns(x: Table, y: Table, columns: Sequence[str] | None, labels: tuple[str, str]) -> list[str]:
+    """Return the names of the columns to use: the chosen ones, or all, which both tables must have."""
     in_x, in_y = set(x.names), set(y.names)
     if columns is None:
         alone = [name for name in x.names if name not in in_y], [name for name in y.names if name not in in_x]
@@ -209,7 +209,7 @@ def _rows(t: Table, names: list[str], missing: Missing, label: str) -> tuple[lis
     return [column.take(keep) for column in chosen], keep
 
 
-def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str], limits: Levels) -> _Block:
+def _encode_column(a: Column, b: Column, scale: Scale, labels: tuple[str, str], limits: Levels) -> _Block:
     """Return the matrix columns of one column of both tables: numbers rescaled, words as indicators."""
     if a.kind is not b.kind:
         kinds = " and ".join(f"{c.kind.value}{c.example} in {label}" for c, label in zip((a, b), labels))
@@ -227,6 +227,7 @@ def _block(a: Column, b: Column, scale: Scale, labels: tuple[str, str], limits: 
     count = f"{len(levels)} different words in {len(codes)} rows"
     remark = f"column {quoted([a.name])} has {count}: it tells rows apart more than it groups them"
     notes = (remark,) if len(levels) > max(limits.few, len(codes) / 2) else ()
+    # two different levels then have distance one
     return _Block(a, np.eye(len(levels))[codes] / np.sqrt(2), tuple(f"{a.name}={level}" for level in levels), notes=notes)
 
 

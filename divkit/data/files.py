@@ -95,7 +95,7 @@ def _npy(path: Path) -> NDArray[Any]:
 def _npz(path: Path) -> NDArray[Any]:
     """Read the one array of an npz file, or the one with a name in `KEYS`."""
     with path.open("rb") as file:
-        with _sound("npz"):
+        with _reporting_damage("npz"):
             archive = zipfile.ZipFile(file)
         members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
         keys = [key for key in KEYS if key in members] or list(members)
@@ -103,14 +103,14 @@ def _npz(path: Path) -> NDArray[Any]:
             raise ValueError(f"holds {len(keys)} arrays ({quoted(keys)}); keep one, or call it {' or '.join(map(repr, KEYS))}.")
         member = members[keys[0]]
         _refuse_large(member.file_size)
-        with _sound("npz"):
+        with _reporting_damage("npz"):
             content = archive.open(member)
         return _array(content, member.file_size)
 
 
 def _array(file: IO[bytes], size: int) -> NDArray[Any]:
     """Read an array from npy content of `size` bytes; allocate only what these bytes can fill."""
-    with _sound("npy"):
+    with _reporting_damage("npy"):
         header = HEADERS.get(npy.read_magic(file))
         shape, _, dtype = header(file) if header else ((), False, None)  # the third version is for names of fields alone
     if dtype is None or dtype.names:
@@ -123,7 +123,7 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:
             f"is truncated or forged: shape {shape}, {dtype}, takes {claimed} bytes, {present} follow. Save it again."
         )
     _refuse_large(claimed)
-    with _sound("npy"):
+    with _reporting_damage("npy"):
         file.seek(0)
         array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
     return array
@@ -136,18 +136,18 @@ def _parquet(path: Path) -> Table:
     except ImportError:
         raise ImportError("parquet files need pyarrow: pip install 'divkit[io]'.") from None
     with path.open("rb") as opened:
-        with _sound("parquet"):
+        with _reporting_damage("parquet"):
             file = ParquetFile(opened)
             rows, columns = file.metadata.num_rows, file.metadata.num_columns
         enough("the file holds columns and no rows", rows, 1, shape=(0, columns))
         _refuse_large(rows * columns * np.dtype(float).itemsize)
-        with _sound("parquet"):
+        with _reporting_damage("parquet"):
             frame = file.read()
         return table(frame)
 
 
 @contextmanager
-def _sound(kind: str) -> Iterator[None]:
+def _reporting_damage(kind: str) -> Iterator[None]:
     """Turn a library's errors on broken bytes, a dozen kinds of them, into one message."""
     try:
         yield

@@ -75,16 +75,16 @@ class Bound(LogitDual):
 
     def spans(self, dtype: torch.dtype, x: Measure, y: Measure) -> tuple[float, float]:
         """Return the lengths of the ranges that cut logits leave to both vectors of terms."""
-        return self.evaluate.span(self._limit(dtype, x, y))
+        return self.evaluate.span(self._largest_logit(dtype, x, y))
 
     @property
     def least(self) -> float:
         return self.evaluate.minimum
 
-    def _limit(self, dtype: torch.dtype, x: Measure, y: Measure) -> float:
-        """Return the largest |logit| that the record can evaluate and these samples can witness."""
+    def _largest_logit(self, dtype: torch.dtype, x: Measure, y: Measure) -> float:
+        """Return the largest |logit| at which f's formulas are accurate and for which so few samples can be evidence."""
         return min(self.evaluate.limit(dtype), self.witnessed(x, y))
 
     def _clipped(self, s: Tensor, t: Tensor, x: Measure, y: Measure) -> ScorePair:
-        limit = self._limit(s.dtype, x, y)
+        limit = self._largest_logit(s.dtype, x, y)
         return s.clamp(-limit, limit), t.clamp(-limit, limit)

