@@ -53,7 +53,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:  # noqa: PLR0912
     """Import a name's room when the name is asked for: `import divkit` alone loads no torch."""
-    found: dict[str, Any] = {}
+    room: dict[str, Any] = {}
     match name:  # importing a room makes it an attribute of divkit
         case "critic":
             import divkit.critic
@@ -72,34 +72,35 @@ def __getattr__(name: str) -> Any:  # noqa: PLR0912
         case "kernels":
             from divkit.kernel import kernels
 
-            found = {"kernels": kernels}
+            room = {"kernels": kernels}
         case "Closer" | "TestResult" | "closer" | "test":
             from divkit import testing
 
-            found = vars(testing)
+            room = vars(testing)
         case "Comparison" | "compare" | "estimate":
             from divkit import comparison
 
-            found = vars(comparison)
+            room = vars(comparison)
         case "Measure" | "PrecisionWarning":
             from divkit.data import measure
 
-            found = vars(measure)
+            room = vars(measure)
         case "exact":
             from divkit import truths
 
-            found = vars(truths)
+            room = vars(truths)
         case _ if name in __all__:
             from divkit import core
 
-            found = vars(core)
+            room = vars(core)
         case _ if name in _OLD:
-            found = {name: module_from_spec(ModuleSpec(f"divkit.{name}", _Moved()))}
-            _Moved().exec_module(found[name])
+            module = sys.modules[f"divkit.{name}"] = module_from_spec(ModuleSpec(f"divkit.{name}", _Moved()))
+            _Moved().exec_module(module)
+            room = {name: module}
         case _:
             raise AttributeError(f"module 'divkit' has no attribute {name!r}")
-    if found:
-        globals()[name] = found[name]
+    if room:
+        globals()[name] = room[name]
     return globals()[name]
 
 
@@ -136,7 +137,7 @@ def _homes() -> dict[str, tuple[ModuleType, ...]]:
     from divkit.support import checks, progress, spelling, warnings, writing
 
     scores = ModuleType("scores")
-    vars(scores).update(Score=uncertainty.Share, apart=uncertainty.Uncertainty.minus)
+    vars(scores).update(Score=uncertainty.Share, apart=uncertainty.second_order_of_difference)
     return {
         "arrays": (arrays,), "cleaning": (cleaning,), "columns": (frames,), "measure": (measure,), "tables": (encoding,),
         "criterion": (criterion,), "divergence": (divergence,), "registry": (registry,), "results": (estimate,),

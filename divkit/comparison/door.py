@@ -160,15 +160,15 @@ class _Side(NamedTuple):
     groups: Any
     label: str
 
-    def of(self, kept: NDArray[np.bool_]) -> _Side:
+    def of(self, mask: NDArray[np.bool_]) -> _Side:
         """Return the weights and groups of the rows that are kept."""
-        if kept.all():
+        if mask.all():
             return self
         weights, groups = self.weights, self.groups
         if weights is not None:
-            weights = checked_weights(weights, len(kept), torch.device("cpu"), f"weights_{self.letter}")[torch.from_numpy(kept)]
+            weights = checked_weights(weights, len(mask), torch.device("cpu"), f"weights_{self.letter}")[torch.from_numpy(mask)]
         if groups is not None:
-            groups = checked_groups(groups, len(kept), f"groups_{self.letter}")[kept]
+            groups = checked_groups(groups, len(mask), f"groups_{self.letter}")[mask]
         return self._replace(weights=weights, groups=groups)
 
 
@@ -205,7 +205,7 @@ def _measures(
             return p, q, Encoded(nothing, nothing, names, names, (), scale.sentence, kept, (), ())
         x, y = (side._replace(data=_array(side.data, side.label)) for side in (x, y))
     encoded = encode(x.data, y.data, columns=columns, scale=scale, missing=missing, labels=(x.label, y.label))
-    x, y = (side.of(kept) for side, kept in zip((x, y), encoded.kept))
+    x, y = (side.of(mask) for side, mask in zip((x, y), encoded.kept))
     return *_pair(x._replace(data=encoded.x), y._replace(data=encoded.y)), encoded
 
 

@@ -65,13 +65,30 @@ class Solution:
         return self.status is Status.CONVERGED
 
 
-class Terms(NamedTuple):
-    """The two vectors of an estimate: one number per sample, such that the value is Σ wᵢ xᵢ + Σ vⱼ yⱼ."""
-
+class _Terms(NamedTuple):
     x: Tensor  # (n,)
     y: Tensor  # (m,)
-    rest: Remainder = Remainder()  # the parts of the error that do not come from these numbers
-    notes: Notes = MappingProxyType({})
+    rest: Remainder  # the parts of the error that do not come from these numbers
+    notes: Notes
+
+
+class Terms(_Terms):
+    """The two vectors of an estimate: one number per sample, such that the value is Σ wᵢ xᵢ + Σ vⱼ yⱼ.
+
+    The parts of `rest` may be given by keyword, ``Terms(a, b, noise=s)``; `own` is its `within`.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls, x: Tensor, y: Tensor, rest: Remainder | None = None, notes: Notes = MappingProxyType({}), **parts: Any
+    ) -> Terms:
+        """Join the vectors with the rest of the error and notes."""
+        if parts and rest is not None:
+            raise TypeError(f"{', '.join(parts)} are parts of rest, which is given too; leave one out.")
+        if "own" in parts:
+            parts["within"] = parts.pop("own")
+        return super().__new__(cls, x, y, rest or Remainder(**parts), notes)
 
     def value(self, x: Measure, y: Measure) -> Tensor:
         """Return the weighted sum, differentiable."""

@@ -179,7 +179,7 @@ class Uncertainty:
     def minus(self, other: Uncertainty) -> Uncertainty:
         """Return the error of a difference of estimates; samples that both have are recognised."""
         shares = (*self.shares, *(share.times(-1.0) for share in other.shares))
-        second = _second_order_of_difference(self, other)
+        second = second_order_of_difference(math.hypot(self.second_order, other.second_order), self.shares, other.shares)
         return Uncertainty(shares, second, self.growth, math.hypot(self.noise, other.noise), signed=True)
 
 
@@ -245,20 +245,19 @@ def design_effect(shares: Sequence[Share]) -> float:
     return (first_order(shares) / by_rows) ** 2 if by_rows > 0 else 1.0
 
 
-def _second_order_of_difference(one: Uncertainty, other: Uncertainty) -> float:
-    """Return √V₂ of a difference of two estimates.
+def second_order_of_difference(second: float, of_one: Sequence[Share], of_other: Sequence[Share]) -> float:
+    """Return √V₂ of a difference of two estimates, given that of two unrelated ones.
 
     The part that lies within a sample of both is the same number in both, where it is as large, and cancels; where both
     samples are shared, so does what lies across.
     """
-    second = math.hypot(one.second_order, other.second_order)
     shared = [
         a.within
-        for a in one.shares
-        for b in other.shares
+        for a in of_one
+        for b in of_other
         if a.sample == b.sample and a.within > 0 and math.isclose(a.within, b.within, rel_tol=1e-6)  # equal but for rounding
     ]
-    if len(shared) == len(one.shares) == len(other.shares):
+    if len(shared) == len(of_one) == len(of_other):
         return 0.0
     cancelled = math.sqrt(2) * math.hypot(*shared)
     return second * math.sqrt(max(1 - (cancelled / second) ** 2, 0.0)) if second > 0 else second

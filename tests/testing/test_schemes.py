@@ -6,7 +6,6 @@ import math
 import signal
 import subprocess
 import sys
-import time
 from itertools import combinations, product
 from typing import Any
 
@@ -306,9 +305,7 @@ def test_interrupted_from_the_keyboard() -> None:
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "BEGAN\n"
-    started = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - started < 10  # 2 s on a quiet machine
     assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
